@@ -1,0 +1,193 @@
+"""The search itself: propose, evaluate, keep, one committed step after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from evolve.config import Config
+from evolve.proposing import Candidate, Proposer
+from evolve.state import SearchState, Slot
+from evolve.stopping import Progress, StopCondition, stop_reason
+from evolve.store import ProgramRecord, ProposalRecord, Store
+from fitness.baselines import baselines
+from fitness.pool import Pool, Task, split_evenly
+from fitness.program import Program, ProgramError
+from fitness.worker import Evaluation, WorkerSpec, evaluate_chunk
+
+OURS_IN_A_ROW = 20
+
+
+class TooManyFailuresOfOursError(RuntimeError):
+    """Programs fail for reasons that are not theirs, again and again."""
+
+
+class Listener(Protocol):
+    """What wants to know how a campaign goes: the console and the log."""
+
+    def on_step(self, summary: dict[str, Any]) -> None:
+        """A step was committed."""
+        ...
+
+    def on_incident(self, message: str) -> None:
+        """Something went wrong and was survived."""
+        ...
+
+
+@dataclass
+class Campaign:
+    """One session of a search, from the last committed step to a reason to stop.
+
+    Step s is proposed from the archive as of step s - 1 - lag while the steps between are evaluated, so that neither
+    proposing nor evaluating waits, and the outcome depends on the order of steps alone, never on speed.
+
+    Attributes:
+        config: what is asked for.
+        spec: what workers need.
+        store: the state on disk.
+        pool: where tasks run.
+        heads: number of heads.
+        conditions: when to stop.
+        listeners: whom to tell.
+        interrupted: asked between steps; true ends the session.
+        state: what the search has learnt.
+    """
+
+    config: Config
+    spec: WorkerSpec
+    store: Store
+    pool: Pool
+    heads: int
+    proposer: Proposer
+    conditions: list[StopCondition]
+    listeners: list[Listener]
+    interrupted: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        self.state = SearchState(self.config, self.heads)
+        self._planned: dict[int, list[Slot]] = {}
+        self._next_plan = 1
+        self._seconds = self.store.seconds()
+        self._clock = time.monotonic()
+
+    def run(self) -> str:
+        """Searches until a condition holds; returns its reason, or "interrupted".
+
+        Raises:
+            TooManyFailuresOfOursError: after 20 failures of ours in a row.
+        """
+        step = self._replay()
+        while True:
+            reason = "interrupted" if self.interrupted() else stop_reason(self.conditions, self._progress())
+            if reason:
+                return reason
+            self._step(step)
+            step += 1
+
+    # Slots are planned `lag` steps ahead, prepared while an earlier step is evaluated, and collected in their turn.
+
+    def _replay(self) -> int:
+        """Rebuilds the state from the store, as it was when the last step was committed; returns the next step."""
+        done = self.store.steps()
+        for step in range(done):
+            self._plan_ahead(step)
+            self._planned.pop(step, None)
+            records = self.store.programs_of_step(step)
+            self.state.enter(records)
+            self.state.learn(self.store.proposals_of_step(step), records)
+        return done
+
+    def _plan_ahead(self, step: int) -> None:
+        # Step 0 is the baselines: nothing is planned before there is something to start from.
+        while step > 0 and self._next_plan <= step + self.config.search.lag:
+            self._planned[self._next_plan] = self.state.plan(self._next_plan)
+            self._next_plan += 1
+
+    def _step(self, step: int) -> None:
+        self._plan_ahead(step)
+        if step in self._planned:  # the first step of a session has had no evaluation to be prepared beside
+            self._run_beside([], through=step + self.config.search.lag - 1)
+        candidates = self.proposer.collect(step) if step > 0 else []
+        programs, proposals = (list(baselines().values()), []) if step == 0 else self._sort_out(candidates)
+        chunks = split_evenly(programs, 2 * self.pool.workers)
+        results = self._run_beside([(evaluate_chunk, (self.spec, chunk, "held_out")) for chunk in chunks])
+        evaluations: list[Evaluation] = [evaluation for result in results for evaluation in result]
+        first = self.state.programs
+        records = [
+            ProgramRecord.of(first + index, program, step, evaluation)
+            for index, (program, evaluation) in enumerate(zip(programs, evaluations, strict=True))
+        ]
+        self._commit(step, records, proposals)
+
+    def _run_beside(self, tasks: list[Task], through: int | None = None) -> list[Any]:
+        """Runs tasks together with the preparation of all steps planned (`through` a step); returns the tasks' results."""
+        steps = [step for step in sorted(self._planned) if through is None or step <= through]
+        preparing = [(step, self.proposer.tasks(self._planned[step])) for step in steps]
+        results = self.pool.run(tasks + [task for _, group in preparing for task in group])
+        answers = iter(results[len(tasks) :])
+        for step, group in preparing:
+            self.proposer.receive(self._planned.pop(step), [next(answers) for _ in group])
+        return results[: len(tasks)]
+
+    def _sort_out(self, candidates: list[Candidate]) -> tuple[list[Program], list[ProposalRecord]]:
+        """Parses candidates and drops those known already; the order is that of slots."""
+        parsed: list[Program | None] = []
+        failures: list[tuple[str, str]] = []
+        for candidate in candidates:
+            try:
+                parsed.append(Program.parse(candidate.source) if candidate.source is not None else None)
+                failures.append((candidate.failure, candidate.message))
+            except ProgramError as error:
+                parsed.append(None)
+                failures.append((error.kind, str(error)))
+        numbers = self.store.known([program.id for program in parsed if program])
+        programs: list[Program] = []
+        proposals = []
+        for candidate, program, (kind, message) in zip(candidates, parsed, failures, strict=True):
+            outcome, number = kind, None
+            if program is not None:
+                outcome = "known" if program.id in numbers else "new"
+                number = numbers.setdefault(program.id, self.state.programs + len(programs))
+                if outcome == "new":
+                    programs.append(program)
+            proposals.append(candidate.record(outcome, message, number))
+        return programs, proposals
+
+    def _commit(self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]) -> None:
+        results = self.state.enter(records)
+        gains = {number: result.gain for number, result in results.items()}
+        proposals = [replace(p, gain=gains.get(p.number, 0.0)) if p.outcome == "new" else p for p in proposals]
+        now = time.monotonic()
+        seconds, self._clock = now - self._clock, now
+        self._seconds += seconds
+        summary = self._summary(step, records, proposals, gains)
+        self.store.commit_step(step, records, proposals, seconds, summary)
+        self.state.learn(proposals, records)
+        for listener in self.listeners:
+            listener.on_step(summary | {"seconds": round(self._seconds, 3)})
+        if self.state.ours >= OURS_IN_A_ROW:
+            raise TooManyFailuresOfOursError(
+                f"{self.state.ours} evaluations in a row failed for reasons of ours, last: {records[-1].evaluation.message}"
+            )
+
+    def _summary(
+        self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord], gains: dict[int, float]
+    ) -> dict[str, Any]:
+        return {
+            "step": step,
+            "programs": self.state.programs,
+            "failed": sum(self.state.failed.values()),
+            "mean_iou": round(self.state.mean_iou, 6),
+            "best_iou": round(float(self.state.grid.head_iou.max()), 6),
+            "excess": round(self.state.excess, 6),
+            "coverage": round(self.state.grid.stats()["coverage"], 6),
+            "new": len(records),
+            "known": sum(proposal.outcome == "known" for proposal in proposals),
+            "gain": round(sum(gains.values()), 6),
+        }
+
+    def _progress(self) -> Progress:
+        seconds = self._seconds + time.monotonic() - self._clock
+        return Progress(self.state.programs, seconds, self.state.mean_iou, self.state.last_gain)

@@ -1,0 +1,332 @@
+"""The configuration of a campaign: read from YAML, overridden with `a.b=c`, validated once."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+import configs
+from fitness.corpus import demo_path
+from fitness.descriptors import DESCRIPTORS
+from fitness.errors import UserError
+from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
+
+PRESETS = Path(configs.__file__).parent
+
+
+class Section(BaseModel):
+    """A part of the configuration: read-only, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SplitSizes(Section):
+    """Numbers of texts."""
+
+    fit: Count = 24
+    held_out: Count = 32
+    test: Count = 32
+
+
+class Stop(Section):
+    """When a campaign ends; whichever comes first."""
+
+    max_programs: Count | None = None
+    max_seconds: Annotated[float, Field(gt=0)] | None = None
+    target_iou: Annotated[float, Field(gt=0, le=1)] | None = None
+    patience: Count | None = None
+
+    @model_validator(mode="after")
+    def _some_end(self) -> Stop:
+        if all(value is None for value in (self.max_programs, self.max_seconds, self.target_iou, self.patience)):
+            raise ValueError("set at least one of max_programs, max_seconds, target_iou, patience")
+        return self
+
+
+class Parallel(Section):
+    """How work is spread over this machine.
+
+    Attributes:
+        backend: a joblib backend.
+        workers: processes; results do not depend on it.
+    """
+
+    backend: str = "loky"
+    workers: Count = 2
+
+
+class Search(Section):
+    """The shape of the search.
+
+    Attributes:
+        batch: slots a step.
+        lag: how many steps ahead of their evaluation programs are proposed; slow proposals (an LLM's) want more.
+        choice: how slots are given to operators: by their fixed shares, or by what each has earned.
+        bins: bins of each descriptor axis.
+        descriptors: the behaviour axes.
+    """
+
+    batch: Count = 32
+    lag: Count = 1
+    choice: Literal["shares", "bandit"] = "shares"
+    descriptors: tuple[str, ...] = ("reach", "focus", "sink", "content")
+    bins: Count = 5
+
+    @field_validator("descriptors")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in DESCRIPTORS:
+                raise ValueError(f"unknown descriptor {name!r}{nearest(name, DESCRIPTORS)}")
+        if not names or len(set(names)) < len(names):
+            raise ValueError("name at least one descriptor, each once")
+        return names
+
+
+class SandboxSettings(Section):
+    """How programs are confined.
+
+    Attributes:
+        mode: strict refuses to run where the kernel cannot confine programs; degraded runs at one's own risk.
+        cpu_seconds: CPU time of one program over all texts of a split.
+        memory_mb: address space of one program.
+    """
+
+    mode: Literal["strict", "degraded"] = "strict"
+    cpu_seconds: Annotated[float, Field(gt=0)] = 2.0
+    memory_mb: Annotated[int, Field(ge=64)] = 512
+
+
+class Price(Section):
+    """Dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)] = 0.0
+    output: Annotated[float, Field(ge=0)] = 0.0
+
+
+class LlmModel(Section):
+    """One model behind an OpenAI-compatible endpoint.
+
+    Attributes:
+        model: name that the endpoint knows it by.
+        base_url: the endpoint; None is the openai package's default.
+        api_key_env: environment variable that holds the key; None for endpoints that want none.
+        price_per_million: dollars per million tokens.
+        temperature: sampling temperature, None for the endpoint's default.
+        max_tokens: longest reply.
+        timeout: seconds until a request is given up.
+        tokens_per_second: what the endpoint is reckoned to deliver, for weighing operators; nothing is clocked.
+        extra: further request fields, passed on as they are.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    price_per_million: Price = Price()
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: Count = 1500
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    tokens_per_second: Annotated[float, Field(gt=0)] = 50.0
+    extra: dict[str, Any] = {}
+
+
+class LlmBudget(Section):
+    """What may be spent at the most; None is no limit."""
+
+    calls: Annotated[int, Field(ge=0)] | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    usd: Annotated[float, Field(ge=0)] | None = None
+
+
+class Llm(Section):
+    """Language models that propose programs.
+
+    Attributes:
+        models: what to ask; without any, only offline operators run.
+        max_in_flight: requests at a time.
+        budget: what may be spent.
+        on_failure: what to do when an endpoint stays down.
+        prompts: a directory whose templates replace those of the same name.
+        repair_rounds: how often a failed program may be sent back.
+        retries: how often a request is tried again after a rate limit, a timeout or a server error.
+    """
+
+    models: tuple[LlmModel, ...] = ()
+    max_in_flight: Count = 8
+    budget: LlmBudget = LlmBudget()
+    on_failure: Literal["pause", "offline"] = "pause"
+    prompts: Path | None = None
+    repair_rounds: Count = 2
+    retries: Annotated[int, Field(ge=0)] = 4
+
+
+class Library(Section):
+    """How the library is chosen.
+
+    Attributes:
+        epsilon: a program covers a head when its held-out IoU is within this of the head's best.
+    """
+
+    epsilon: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class Config(Section):
+    """All that a campaign is asked to do.
+
+    Attributes:
+        model: folder, bundled name or hub name of the target.
+        texts: corpus, see `fitness.corpus.read_texts`.
+        max_tokens: length to which texts are cut.
+        operators: operator -> share of the slots.
+        attention_cache: folder for captured attention; None is the user's cache folder.
+    """
+
+    model: str
+    texts: str
+    max_tokens: Annotated[int, Field(ge=2)] = 64
+    splits: SplitSizes = SplitSizes()
+    seed: Annotated[int, Field(ge=0)] = 0
+    stop: Stop
+    parallel: Parallel = Parallel()
+    search: Search = Search()
+    sandbox: SandboxSettings = SandboxSettings()
+    operators: dict[str, Annotated[float, Field(ge=0)]] = {"residual": 1, "tweak": 2, "genetic": 1, "constants": 1}
+    llm: Llm = Llm()
+    library: Library = Library()
+    attention_cache: Path | None = None
+
+    @field_validator("operators")
+    @classmethod
+    def _known(cls, shares: dict[str, float]) -> dict[str, float]:
+        known = [*OFFLINE_OPERATORS, *LLM_OPERATORS]
+        for name in shares:
+            if name not in known:
+                raise ValueError(f"unknown operator {name!r}{nearest(name, known)}")
+        if not sum(shares.values()) > 0:
+            raise ValueError("give at least one operator a share above 0")
+        return shares
+
+    @model_validator(mode="after")
+    def _has_models(self) -> Config:
+        asked = [name for name in self.operators if name in LLM_OPERATORS and self.operators[name] > 0]
+        if asked and not self.llm.models:
+            raise ValueError(f"operator {asked[0]!r} needs llm.models; name one, or use offline operators only")
+        return self
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not change between a campaign and its continuation, by key."""
+        kept = self.model_dump(mode="json", include={"model", "texts", "max_tokens", "splits", "seed"})
+        kept |= {f"search.{name}": value for name, value in self.search.model_dump(mode="json").items()}
+        return kept | {"sandbox.cpu_seconds": self.sandbox.cpu_seconds, "sandbox.memory_mb": self.sandbox.memory_mb}
+
+    def digest(self) -> str:
+        """Hash of the whole configuration."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def nearest(name: str, known: Any) -> str:
+    """A half-sentence that suggests the known name nearest to a misspelt one."""
+    close = difflib.get_close_matches(name, [str(entry) for entry in known], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
+
+
+def find_config(name: str) -> Path:
+    """A file, or a preset by name.
+
+    Raises:
+        UserError: where there is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    preset = PRESETS / f"{path.stem}.yaml"
+    if preset.is_file() and path.parent in (Path(), Path("configs")):
+        return preset
+    presets = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+    raise UserError(f"no configuration {name!r}; give a YAML file or a preset: {', '.join(presets)}")
+
+
+def load_config(name: str, overrides: list[str] | None = None) -> Config:
+    """Reads a configuration file or preset and applies overrides of the form `a.b=c`.
+
+    Raises:
+        UserError: for a missing file, bad YAML, unknown key or value out of range, with the place and what is right.
+    """
+    path = find_config(name)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold keys such as `model:` and `texts:`")
+    for override in overrides or []:
+        _override(data, override)
+    return parse_config(data, str(path))
+
+
+def parse_config(data: dict[str, Any], origin: str) -> Config:
+    """Validates plain values.
+
+    Raises:
+        UserError: naming every wrong key in one line.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise UserError(f"{origin}: {problems}") from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set wants key=value, such as stop.max_programs=500; got {override!r}")
+    *sections, last = key.split(".")
+    for section in sections:
+        child = data.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise UserError(f"--set {override}: {section} is not a section")
+        data = child
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        data[last] = value
+
+
+def _explain(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(problem["loc"][:-1])
+        return f"unknown key {place!r}{nearest(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"missing key {place!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _fields_at(place: tuple[Any, ...]) -> list[str]:
+    section: type[BaseModel] = Config
+    for part in place:
+        if isinstance(part, int):
+            continue
+        annotation: Any = section.model_fields[part].annotation
+        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else arguments[0]
+    return list(section.model_fields)
+
+
+def model_path(model: str) -> str:
+    """A bundled model's folder by its name; anything else as it is."""
+    bundled = demo_path(model)
+    return str(bundled) if bundled and bundled.is_dir() and not Path(model).exists() else model

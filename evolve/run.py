@@ -1,0 +1,248 @@
+"""`headscribe run`: capture, search, reduce, report."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from evolve.campaign import Campaign
+from evolve.config import Config, load_config, model_path
+from evolve.console import CampaignConsole, duration
+from evolve.finish import finish
+from evolve.proposing import Proposer
+from evolve.report import write_report
+from evolve.run_dir import RunDir, RunLock, RunLog
+from evolve.stopping import conditions
+from evolve.store import Store
+from fitness.capture import Attention, capture
+from fitness.corpus import read_texts, split_texts
+from fitness.errors import UserError
+from fitness.pool import Pool
+from fitness.sandbox import Limits, SandboxUnavailable, probe
+from fitness.worker import WorkerSpec
+
+
+def run_campaign(
+    name: str, directory: Path | None, overrides: list[str], *, llm: str, quiet: bool
+) -> tuple[dict[str, Any], bool]:
+    """Runs or continues a campaign.
+
+    Args:
+        name: configuration file or preset.
+        directory: run directory; None is `runs/` and the configuration's name.
+        overrides: `a.b=c` settings.
+        llm: "live" or "replay".
+        quiet: print no table on stdout.
+
+    Returns:
+        What `--json` prints, and whether the campaign was interrupted and can be resumed.
+
+    Raises:
+        UserError: for anything that the user must change.
+    """
+    config = load_config(name, overrides)
+    run_dir = RunDir(directory or Path("runs") / Path(name).stem)
+    run_dir.prepare()
+    console = Console(stderr=True)
+    with RunLock(run_dir):
+        try:
+            return _run(config, run_dir, console, llm=llm, quiet=quiet)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise _disk_trouble(error, run_dir) from error
+
+
+def _run(config: Config, run_dir: RunDir, console: Console, *, llm: str, quiet: bool) -> tuple[dict[str, Any], bool]:
+    log = RunLog(run_dir.log)
+    console.print(confinement(config), highlight=False)
+    with opened(config, run_dir, console) as session:
+        log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
+        title = f"{config.model}  {run_dir.path}"
+        pool = Pool(config.parallel.workers, config.parallel.backend, log.on_incident)
+        with CampaignConsole(console, title, config.stop) as live, graceful_stop(console) as interrupted:
+            proposer = Proposer(session.spec, session.store, session.attention.labels, 2 * pool.workers)
+            campaign = Campaign(
+                config,
+                session.spec,
+                session.store,
+                pool,
+                len(session.attention.labels),
+                proposer,
+                conditions(config.stop, run_dir.path),
+                [log, live],
+                interrupted,
+            )
+            reason = campaign.run()
+        log.write("stop", reason=reason, programs=campaign.state.programs)
+        if reason == "interrupted":
+            again = f"headscribe run {run_dir.config} --run-dir {run_dir.path}"
+            console.print(f"stopped after {campaign.state.programs} programs; go on with:\n  {escape(again)}")
+            return {"run_dir": str(run_dir.path), "interrupted": True}, True
+        console.print(f"{escape(reason)}, in {duration(session.store.seconds())}", highlight=False)
+        crowded = campaign.state.grid.crowded()
+        if crowded:
+            console.print(f"note: most programs fall in one bin of {', '.join(crowded)}; it tells little apart")
+        result = finish(run_dir, config, session.store, pool, session.spec, session.attention)
+    report = write_report(run_dir.path, quiet=True)["report"]
+    if not quiet:
+        _print_result(result, run_dir, report)
+    return result, False
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a command needs in order to evaluate programs of a run."""
+
+    store: Store
+    attention: Attention
+    spec: WorkerSpec
+
+
+@contextmanager
+def opened(config: Config, run_dir: RunDir, console: Console) -> Iterator[Session]:
+    """Opens or starts the run in a directory; refuses one that was begun with other texts, model or search."""
+    fresh = not run_dir.database.exists()
+    store = None if fresh else Store(run_dir.database)
+    try:
+        if store:
+            check_same(store.meta("fingerprint", {}), config, run_dir)
+        attention, spec = captured(config, console)
+        if store is None:
+            store = Store(run_dir.database, create=True)
+            store.set_meta("fingerprint", config.fingerprint())
+            store.set_meta("attention", Path(attention.folder).name)
+            store.set_meta("labels", list(attention.labels))
+        elif store.meta("attention") != Path(attention.folder).name:
+            raise UserError(
+                f"{run_dir.path}: the model's weights or the texts are not those this run was begun with; "
+                "put them back, or start in another --run-dir"
+            )
+        store.set_meta("sandbox", config.sandbox.mode)
+        run_dir.save_config(config)
+        yield Session(store, attention, spec)
+    finally:
+        if store:
+            store.close()
+
+
+def captured(config: Config, console: Console) -> tuple[Attention, WorkerSpec]:
+    """Captures the attention of all splits, or reuses it, and says what workers need."""
+    sizes = config.splits
+    texts = read_texts(config.texts)
+    splits = split_texts(texts, fit=sizes.fit, held_out=sizes.held_out, test=sizes.test, seed=config.seed)
+    with console.status(f"capturing attention of {escape(config.model)}") as waiting:
+
+        def progress(done: int, total: int) -> None:
+            waiting.update(f"capturing attention of {escape(config.model)}: {done} of {total} texts")
+
+        attention = capture(
+            model_path(config.model),
+            splits.all,
+            max_tokens=config.max_tokens,
+            cache=attention_cache(config),
+            progress=progress,
+        )
+    spec = WorkerSpec(
+        str(attention.folder),
+        sizes.fit,
+        sizes.held_out,
+        sizes.test,
+        config.search.descriptors,
+        config.sandbox.mode,
+        Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb),
+    )
+    return attention, spec
+
+
+def attention_cache(config: Config) -> Path:
+    """Folder of captured attention: as configured, else the user's cache folder."""
+    import os
+
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscribe" / "attention"
+    return config.attention_cache or default
+
+
+def check_same(begun: dict[str, Any], config: Config, run_dir: RunDir) -> None:
+    """Refuses to go on with other settings than the run was begun with.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    now = config.fingerprint()
+    differ = [f"{key} was {begun.get(key)!r}, is {now.get(key)!r}" for key in now if begun.get(key) != now.get(key)]
+    if differ:
+        raise UserError(
+            f"{run_dir.path} was begun with other settings: {'; '.join(differ)}; set them back to go on, or start in "
+            "another --run-dir"
+        )
+
+
+def confinement(config: Config) -> str:
+    """One line on how programs are run.
+
+    Raises:
+        UserError: where they cannot be confined as asked.
+    """
+    try:
+        line = probe(config.sandbox.mode)
+    except SandboxUnavailable as error:
+        raise UserError(str(error)) from None
+    limits = f"{config.sandbox.cpu_seconds:g} s CPU and {config.sandbox.memory_mb} MB each"
+    text = f"{line}; {limits}"
+    return f"[bold red]{escape(text)}[/]" if config.sandbox.mode == "degraded" else escape(text)
+
+
+@contextmanager
+def graceful_stop(console: Console) -> Iterator[Callable[[], bool]]:
+    """The first SIGINT or SIGTERM asks for a stop after the step, the second stops at once."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        console.print("stopping after this step; once more stops at once", highlight=False)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _disk_trouble(error: Exception, run_dir: RunDir) -> Exception:
+    text = str(error).lower()
+    if any(sign in text for sign in ("full", "no space", "file too large", "readonly", "read-only", "disk i/o")):
+        return UserError(
+            f"{run_dir.path} cannot be written to: {error}; make room and run again, the campaign goes on where it was"
+        )
+    return error
+
+
+def _print_result(result: dict[str, Any], run_dir: RunDir, report: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{result['heads']} heads, test texts", title_justify="left")
+    table.add_column("programs")
+    table.add_column("mean IoU", justify="right")
+    table.add_row("best simple baseline of each head", f"{result['baseline_iou_test']:.3f}")
+    table.add_row("best single program for all heads", f"{result['single_best_iou_test']:.3f}")
+    table.add_row(f"library of {result['library_size']} programs", f"[bold]{result['mean_iou_test']:.3f}[/bold]")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{result['programs_evaluated']} programs evaluated, {result['programs_failed']} failed, "
+        f"{duration(result['seconds'])}",
+        highlight=False,
+    )
+    console.print(f"library: {run_dir.file('library.py')}\nreport:  {report}", highlight=False)

@@ -1,0 +1,143 @@
+"""A run directory: where its files lie, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from evolve.config import Config, parse_config
+from evolve.store import FILE, Store
+from fitness.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run directory."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The campaign's state."""
+        return self.path / FILE
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        """JSON lines, one a step and incident."""
+        return self.path / "log.jsonl"
+
+    def file(self, name: str) -> Path:
+        """Any other file of the run."""
+        return self.path / name
+
+    def open_store(self) -> Store:
+        """The state, for reading, also while a campaign runs."""
+        return Store(self.database, readonly=True)
+
+    def load_config(self) -> Config:
+        """The resolved configuration of the run.
+
+        Raises:
+            UserError: where the directory holds no run.
+        """
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is no run directory: there is no config.yaml in it")
+        return parse_config(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+
+    def save_config(self, config: Config) -> None:
+        """Writes the resolved configuration."""
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(self.config, text)
+
+    def prepare(self) -> None:
+        """Creates the directory and checks that it can be written to.
+
+        Raises:
+            UserError: where it cannot.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".write-probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another --run-dir") from None
+
+
+class RunLock:
+    """Keeps a second campaign out of a run directory for as long as the context lasts.
+
+    The lock is the kernel's and falls with its process; the file's content only says who holds it.
+    """
+
+    def __init__(self, run_dir: RunDir) -> None:
+        self._path = run_dir.file("lock")
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> RunLock:
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise UserError(
+                f"{self._path.parent} is in use by {holder}; wait for it, or choose another --run-dir"
+            ) from None
+        file.truncate(0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.truncate(0)
+            self._file.close()
+
+
+class RunLog:
+    """Appends events to `log.jsonl`; each line has `time` (UTC), `event` and the event's own keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: str, **values: Any) -> None:
+        """Appends one event; a log that cannot be written does not end a campaign."""
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event} | values)
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError:
+            # The state is in the database; its own failure to write is what stops a campaign.
+            return
+
+    def on_step(self, summary: dict[str, Any]) -> None:
+        """A step was committed."""
+        self.write("step", **summary)
+
+    def on_incident(self, message: str) -> None:
+        """Something went wrong and was survived."""
+        self.write("incident", message=message)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file as a whole, so that a reader or a crash never sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

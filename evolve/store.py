@@ -1,0 +1,338 @@
+"""A campaign's state: one SQLite file, one transaction a step."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitness.errors import UserError
+from fitness.program import Program
+from fitness.worker import Evaluation
+
+SCHEMA_VERSION = 1
+FILE = "campaign.sqlite"
+
+
+@dataclass(frozen=True)
+class ProposalRecord:
+    """One candidate of one slot, as the table `proposals` keeps it."""
+
+    step: int
+    slot: int
+    candidate: int
+    operator: str
+    head: int
+    parents: tuple[int, ...]
+    outcome: str
+    message: str = ""
+    number: int | None = None
+    gain: float = 0.0
+    call: str | None = None
+    note: str = ""
+    model: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class ProgramRecord:
+    """One evaluated program, as the table `programs` keeps it.
+
+    Attributes:
+        number: order of entry, from 0.
+        id: the program's identity.
+        source: as it was written.
+        length: characters of the normalised source.
+        step: when it entered.
+        evaluation: how it ran; without `scores` when read back, see `Store.scores`.
+        iou: (heads,) float32 mean held-out IoU, None where it failed.
+    """
+
+    number: int
+    id: str
+    source: str
+    length: int
+    step: int
+    evaluation: Evaluation
+    iou: np.ndarray | None
+
+    @classmethod
+    def of(cls, number: int, program: Program, step: int, evaluation: Evaluation) -> ProgramRecord:
+        """The record of a program just evaluated."""
+        iou = None if evaluation.scores is None else evaluation.scores.mean(axis=1, dtype=np.float64).astype(np.float32)
+        return cls(number, program.id, program.source, program.length, step, evaluation, iou)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran."""
+        return self.iou is not None
+
+    def program(self) -> Program:
+        """The program itself, parsed anew."""
+        return Program.parse(self.source)
+
+
+class Store:
+    """The SQLite file of one run directory.
+
+    Args:
+        path: the file; created where `create` is set.
+        create: start an empty one.
+        readonly: open for reading while a campaign may be writing.
+
+    Raises:
+        UserError: where the file is missing, damaged, of another schema version, or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, readonly: bool = False) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        if not create and not path.exists():
+            raise UserError(f"{path.parent} holds no campaign: there is no {path.name} in it")
+        try:
+            self._open(create and not path.exists(), readonly)
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{path} cannot be used: {error}; restore it from a copy, or start in another --run-dir"
+            ) from None
+
+    def _open(self, fresh: bool, readonly: bool) -> None:
+        mode = "ro" if readonly else "rwc" if fresh else "rw"
+        self._connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False
+        )
+        self._connection.isolation_level = None
+        if fresh:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+            self._connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if not readonly:
+            self._connection.execute("PRAGMA synchronous=FULL")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{self.path} has schema version {version}, this headscribe reads {SCHEMA_VERSION}: "
+                f"finish the campaign with the version that began it, or start in another --run-dir"
+            )
+        self._connection.execute("SELECT count(*) FROM steps").fetchone()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing of what is written inside; on the disk when it ends."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, parameters).fetchall()
+
+    # Facts about the campaign.
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Keeps a JSON value under a key."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """The value kept under a key."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return json.loads(rows[0][0]) if rows else default
+
+    # Steps.
+
+    def commit_step(
+        self,
+        step: int,
+        programs: Iterable[ProgramRecord],
+        proposals: Iterable[ProposalRecord],
+        seconds: float,
+        summary: dict[str, Any],
+    ) -> None:
+        """Writes one step in one transaction."""
+        with self.transaction() as connection:
+            for record in programs:
+                _insert_program(connection, record)
+            connection.executemany(
+                "INSERT INTO proposals VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (
+                        p.step,
+                        p.slot,
+                        p.candidate,
+                        p.operator,
+                        p.head,
+                        json.dumps(p.parents),
+                        p.outcome,
+                        p.message,
+                        p.number,
+                        p.gain,
+                        p.call,
+                        p.note,
+                        p.model,
+                        p.template,
+                    )
+                    for p in proposals
+                ],
+            )
+            connection.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, seconds, json.dumps(summary)))
+
+    def steps(self) -> int:
+        """Number of committed steps."""
+        return int(self._rows("SELECT count(*) FROM steps")[0][0])
+
+    def seconds(self) -> float:
+        """Wall time of all committed steps."""
+        return float(self._rows("SELECT coalesce(sum(seconds), 0) FROM steps")[0][0])
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Summary of every step, in order."""
+        return [json.loads(row[0]) for row in self._rows("SELECT summary FROM steps ORDER BY step")]
+
+    def last_summary(self) -> dict[str, Any] | None:
+        """Summary of the newest step."""
+        rows = self._rows("SELECT summary FROM steps ORDER BY step DESC LIMIT 1")
+        return json.loads(rows[0][0]) if rows else None
+
+    # Programs.
+
+    def known(self, ids: Sequence[str]) -> dict[str, int]:
+        """Those of the ids that are programs already, with their numbers."""
+        marks = ",".join("?" * len(ids))
+        return dict(self._rows(f"SELECT id, number FROM programs WHERE id IN ({marks})", ids))
+
+    def programs(self, numbers: Iterable[int]) -> dict[int, ProgramRecord]:
+        """Records by number."""
+        wanted = sorted(set(numbers))
+        marks = ",".join("?" * len(wanted))
+        return {row.number: row for row in self._records(f"WHERE number IN ({marks})", wanted)}
+
+    def programs_of_step(self, step: int) -> list[ProgramRecord]:
+        """Records of one step, in order of entry."""
+        return list(self._records("WHERE step = ? ORDER BY number", (step,)))
+
+    def all_programs(self) -> Iterator[ProgramRecord]:
+        """Every record, in order of entry."""
+        return self._records("ORDER BY number")
+
+    def _records(self, condition: str, parameters: Sequence[Any] = ()) -> Iterator[ProgramRecord]:
+        columns = (
+            "number, id, source, length, step, kind, message, line, text, degenerate, behaviour, cpu_seconds, "
+            "descriptors, iou"
+        )
+        for row in self._rows(f"SELECT {columns} FROM programs {condition}", parameters):
+            yield _record(row)
+
+    def scores(self, number: int, texts: int) -> np.ndarray:
+        """(heads, texts) float32 IoU of one program on the held-out texts."""
+        blob = self._rows("SELECT iou FROM scores WHERE number = ?", (number,))[0][0]
+        return _array(blob).reshape(-1, texts)
+
+    def counts(self) -> dict[str, int]:
+        """Programs by kind of outcome."""
+        return dict(self._rows("SELECT kind, count(*) FROM programs GROUP BY kind ORDER BY kind"))
+
+    def next_number(self) -> int:
+        """Number that the next program gets."""
+        return int(self._rows("SELECT coalesce(max(number) + 1, 0) FROM programs")[0][0])
+
+    # Proposals.
+
+    def proposals_of_step(self, step: int) -> list[ProposalRecord]:
+        """Records of one step, by slot and candidate."""
+        rows = self._rows("SELECT * FROM proposals WHERE step = ? ORDER BY slot, candidate", (step,))
+        return [_proposal(row) for row in rows]
+
+    def all_proposals(self) -> list[ProposalRecord]:
+        """Every record, by step, slot and candidate."""
+        return [_proposal(row) for row in self._rows("SELECT * FROM proposals ORDER BY step, slot, candidate")]
+
+    def origin(self, number: int) -> ProposalRecord | None:
+        """The proposal that brought a program in."""
+        rows = self._rows("SELECT * FROM proposals WHERE number = ? AND outcome = 'new'", (number,))
+        return _proposal(rows[0]) if rows else None
+
+    # LLM calls.
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The stored call of this key."""
+        rows = self._rows("SELECT record FROM calls WHERE key = ?", (key,))
+        return json.loads(rows[0][0]) if rows else None
+
+    def put(self, key: str, record: dict[str, Any]) -> None:
+        """Keeps a call as soon as it is answered, so that it is never paid for twice."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO calls VALUES (?, ?)", (key, json.dumps(record)))
+
+    def calls(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every stored call with its key."""
+        for key, record in self._rows("SELECT key, record FROM calls ORDER BY rowid"):
+            yield key, json.loads(record)
+
+
+def _array(blob: bytes) -> np.ndarray:
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32)
+
+
+def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> None:
+    result = record.evaluation
+    connection.execute(
+        "INSERT INTO programs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            record.number,
+            record.id,
+            record.source,
+            record.length,
+            record.step,
+            result.kind,
+            result.message,
+            result.line,
+            result.text,
+            result.degenerate,
+            result.behaviour,
+            result.cpu_seconds,
+            None if result.descriptors is None else result.descriptors.astype("<f4").tobytes(),
+            None if record.iou is None else record.iou.astype("<f4").tobytes(),
+        ),
+    )
+    if result.scores is not None:
+        scores = result.scores.astype("<f4").tobytes()
+        connection.execute("INSERT INTO scores VALUES (?, ?)", (record.number, scores))
+
+
+def _record(row: Sequence[Any]) -> ProgramRecord:
+    number, identity, source, length, step, kind, message, line, text, degenerate, behaviour, cpu, descriptors, iou = (
+        row
+    )
+    evaluation = Evaluation(
+        kind,
+        message,
+        line,
+        text,
+        descriptors=None if descriptors is None else _array(descriptors),
+        behaviour=behaviour,
+        degenerate=degenerate,
+        cpu_seconds=cpu,
+    )
+    return ProgramRecord(number, identity, source, length, step, evaluation, None if iou is None else _array(iou))
+
+
+def _proposal(row: Sequence[Any]) -> ProposalRecord:
+    return ProposalRecord(*row[:5], tuple(json.loads(row[5])), *row[6:])

@@ -1,0 +1,96 @@
+"""A program: source text of one function, with an identity that ignores names of no consequence to what it does."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+ENTRY = "program"
+
+
+class ProgramError(ValueError):
+    """Source text that is no program.
+
+    Attributes:
+        kind: "syntax" (does not parse) or "rejected" (parses, but breaks the contract).
+        line: 1-based line, or None.
+    """
+
+    def __init__(self, kind: str, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Program:
+    """Source of one program and what follows from it.
+
+    Attributes:
+        source: the text as it was written, docstring and comments kept.
+        normalised: the same code without docstrings and comments, in one spelling (`ast.unparse`).
+        id: first 16 hexadecimal digits of the SHA-256 of `normalised`; equal for programs that differ in layout only.
+    """
+
+    source: str
+    normalised: str
+    id: str
+
+    @classmethod
+    def parse(cls, source: str) -> Program:
+        """Reads source text; nothing of it is run.
+
+        Raises:
+            ProgramError: where it does not parse, or defines no function `program` of one argument.
+        """
+        tree = parse_tree(source)
+        entry = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+        if not entry:
+            raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
+        arguments = entry[-1].args
+        required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+        if required > 1 or not (arguments.posonlyargs or arguments.args):
+            raise ProgramError("rejected", f"`{ENTRY}` must take one argument, the text", entry[-1].lineno)
+        normalised = ast.unparse(_without_docstrings(tree))
+        return cls(source.strip() + "\n", normalised, hashlib.sha256(normalised.encode()).hexdigest()[:16])
+
+    @cached_property
+    def length(self) -> int:
+        """Characters of the normalised source: the cost of a program in a library."""
+        return len(self.normalised)
+
+    @property
+    def docstring(self) -> str:
+        """Docstring of the function, empty where it has none."""
+        tree = ast.parse(self.source)
+        entry = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+        return ast.get_docstring(entry[-1]) or ""
+
+
+def parse_tree(source: str) -> ast.Module:
+    """Syntax tree of source text.
+
+    Raises:
+        ProgramError: of kind "syntax", with the line, where the text does not parse or nests too deeply.
+    """
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise ProgramError("syntax", error.msg, error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ProgramError("syntax", str(error) or "nested too deeply") from None
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree

@@ -1,0 +1,1 @@
+"""How are new programs proposed? One small file per operator, one protocol."""

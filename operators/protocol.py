@@ -1,0 +1,85 @@
+"""What an operator is asked, what it may look at, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fitness.fit_view import FitView
+from fitness.program import Program
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a program failed: `kind` of the sandbox's outcome, message, 1-based line and index of the text, if known."""
+
+    kind: str
+    message: str
+    line: int | None = None
+    text: int | None = None
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A program that an operator may rewrite.
+
+    Attributes:
+        program: the program.
+        iou: its held-out IoU for the head asked about, in [0, 1]; NaN where it failed.
+        cell: its cell in the grid, or -1.
+        failure: why it failed, for repair.
+    """
+
+    program: Program
+    iou: float
+    cell: int = -1
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One slot of one step.
+
+    Attributes:
+        head: flat index of the head to improve on.
+        label: its name, such as "L5H1".
+        parents: as many as the operator's `n_parents`, best first.
+        seed: entropy for `numpy.random.default_rng`, derived from the campaign's seed, the step and the slot.
+        common_errors: the campaign's most common failures so far, one line each.
+    """
+
+    head: int
+    label: str
+    parents: tuple[Parent, ...]
+    seed: tuple[int, ...]
+    common_errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Source of a new program, not yet parsed, with a short note on how it came about."""
+
+    source: str
+    note: str = ""
+
+
+class Operator(Protocol):
+    """An offline operator; runs in a worker that holds neither key nor database nor held-out data."""
+
+    name: str
+    n_parents: int
+
+    def propose(self, request: Request, view: FitView) -> list[Proposal]:
+        """New programs for a request; an empty list where there is nothing to propose."""
+        ...
+
+
+class PromptOperator(Protocol):
+    """An LLM operator: it fills in a template; the main process makes the call and reads the reply."""
+
+    name: str
+    n_parents: int
+
+    def prompt(self, request: Request, view: FitView) -> dict[str, Any]:
+        """Plain values for the placeholders of `configs/prompts/<name>.md`."""
+        ...

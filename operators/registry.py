@@ -1,0 +1,30 @@
+"""Operators by name; each is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+OFFLINE_OPERATORS = {
+    "residual": ("operators.residual", "Residual"),
+    "genetic": ("operators.genetic", "Genetic"),
+    "tweak": ("operators.tweak", "Tweak"),
+    "constants": ("operators.constants", "Constants"),
+    "simplify": ("operators.simplify", "Simplify"),
+}
+LLM_OPERATORS = {
+    "fresh": ("operators.fresh", "Fresh"),
+    "mutate": ("operators.mutate", "Mutate"),
+    "crossover": ("operators.crossover", "Crossover"),
+    "repair": ("operators.repair", "Repair"),
+}
+
+
+def get_operator(name: str) -> Any:
+    """The operator of this name.
+
+    Raises:
+        KeyError: for a name that is neither in `OFFLINE_OPERATORS` nor in `LLM_OPERATORS`.
+    """
+    module, attribute = (OFFLINE_OPERATORS | LLM_OPERATORS)[name]
+    return getattr(import_module(module), attribute)()
