@@ -30,19 +30,17 @@ _EXPRESSIONS = {
 
 _RANDOM = '''def program(text):
     """{doc}"""
-    weights = np.zeros((text.n, text.n))
-    for i in range(text.n):
-        weights[i, {column}] = 1.0
-    return weights
+    column = {column}
+    return 1.0 * (np.arange(text.n) == column[:, None])
 '''
 
 
 def baselines() -> dict[str, Program]:
     """Name -> program: fixed patterns, and two random ones that anything must beat."""
     sources = {name: _TEMPLATE.format(doc=doc, expression=code) for name, (doc, code) in _EXPRESSIONS.items()}
-    sources["random_token"] = _RANDOM.format(doc="Looks at a random token seen.", column="np.random.randint(i + 1)")
+    sources["random_token"] = _RANDOM.format(doc="Looks at a random token seen.", column="np.random.randint(text.position + 1)")
     sources["random_column"] = _RANDOM.format(
         doc="Looks at one random token, the same for every query that sees it.",
-        column="min(i, np.random.RandomState(text.n).randint(text.n))",
+        column="np.minimum(text.position, np.random.randint(text.n))",
     )
     return {name: Program.parse(source) for name, source in sources.items()}

@@ -68,8 +68,8 @@ class Text:
     the fields of a text's beginning are the beginning of its fields, so that a program can follow text as it grows.
 
     Attributes:
-        tokens: n strings as the model sees them, leading space kept; a begin token is among them where the model has it.
-        ids: (n,) int64, the model's token ids.
+        tokens: n strings as the model sees them, leading space kept, with the begin token where the model has one.
+        ids: (n,) int64, the model's token ids; without a model, equal for equal tokens.
         string: the text itself, as far as the tokens reach.
         n: number of tokens.
 
@@ -82,7 +82,10 @@ class Text:
             raise ValueError("a Text needs at least one token")
         if ids is not None and len(ids) != len(tokens):
             raise ValueError(f"{len(tokens)} tokens but {len(ids)} ids")
-        ids_array = np.asarray(range(len(tokens)) if ids is None else ids, dtype=np.int64)
+        if ids is None:
+            numbers = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+            ids = [numbers[token] for token in tokens]
+        ids_array = np.asarray(ids, dtype=np.int64)
         ids_array.setflags(write=False)
         self.__dict__.update(
             tokens=tuple(tokens), ids=ids_array, string="".join(tokens) if string is None else string, n=len(tokens)
@@ -285,7 +288,7 @@ class Text:
         """The key precedes an earlier occurrence of the query token."""
         shifted = np.zeros((self.n, self.n), dtype=bool)
         shifted[:, :-1] = self.same[:, 1:]
-        return shifted & (self.distance >= 1)
+        return shifted & (self.distance >= 2)
 
     @_field("(n, n)", "bool")
     def same_previous(self) -> np.ndarray:

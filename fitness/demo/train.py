@@ -63,6 +63,8 @@ def build_model(architecture: str) -> PreTrainedModel:
                 n_embd=128,
                 n_layer=4,
                 n_head=8,
+                embd_pdrop=0.0,
+                resid_pdrop=0.0,
                 bos_token_id=0,
                 eos_token_id=0,
             )
@@ -188,9 +190,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for the trained model")
     parser.add_argument("--texts", default="roneneldan/TinyStories", help="stories: .json, .txt or a hub data set")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

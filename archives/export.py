@@ -1,0 +1,228 @@
+"""The library as files: `library.json` for scripts, `library.py` for people and for numpy alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from archives.bootstrap import Estimate
+from archives.library import HeadLine, Library, Member, Scores
+from archives.rename import as_function, literal, summary_line
+
+FORMAT = 1
+NAME_WORDS = 4
+HEADS_A_LINE = 4
+_STOP_WORDS = frozenset("a an and as at by each for from in is it its of on or that the then this to with".split())
+
+_MODULE_DOCSTRING = """\
+A library of {size} programs that say what {heads} attention heads do, written by headscribe.
+
+It needs numpy and nothing else. A program takes a `Text` (`fitness.text`, which needs numpy alone too) and returns an
+(n, n) array of non-negative weights, row = query token, column = key token:
+
+    from fitness.contract import to_prediction
+    from fitness.text import Text
+
+    text = Text(["Once", " upon", " a", " time"])
+    weights = PROGRAMS[HEADS[{example}]](text)
+    prediction = to_prediction(weights, causal=True)  # causal mask, rows scaled to sum 1
+
+PROGRAMS holds the functions by the program's id, HEADS the id of each head's program. IoU is the mean over the {split}
+texts, the interval in brackets a 95 % bootstrap over texts; descriptors lie in [0, 1].
+"""
+
+
+def function_names(library: Library) -> dict[str, str]:
+    """A readable Python name for every program by id, such as `program_01_previous_token`; all different."""
+    width = max(2, len(str(len(library.members))))
+    return {
+        member.id: f"program_{number:0{width}}_{_slug(member)}" for number, member in enumerate(library.members, start=1)
+    }
+
+
+def _slug(member: Member) -> str:
+    docstring = "" if member.program is None else summary_line(member.program.docstring)
+    words = [word for word in re.findall(r"[a-z0-9]+", docstring.lower().replace("'", "")) if word not in _STOP_WORDS]
+    named = "_".join(words[:NAME_WORDS])[:40].rstrip("_")
+    return named or re.sub(r"[^a-z0-9]+", "_", (member.heads[0] if member.heads else "unused").lower()).strip("_")
+
+
+def library_json(library: Library) -> dict[str, Any]:
+    """The library as plain values; the schema is in docs/library.md."""
+    reduction, names = library.reduction, function_names(library)
+    return {
+        "format": FORMAT,
+        "criterion": {"name": reduction.criterion, "value": reduction.value},
+        "library_size": len(library.members),
+        "lower_bound": reduction.lower_bound,
+        "optimal": reduction.optimal,
+        "cheapest": reduction.cheapest,
+        "mean_bound_held_out": reduction.mean_bound,
+        "heads": len(library.heads),
+        "heads_covered": int(reduction.covered.sum()),
+        "heads_uncoverable": int(reduction.uncoverable.sum()),
+        **_scores_json(library.held_out, "held_out"),
+        **_scores_json(library.test, "test"),
+        "single_best": library.single,
+        "source_lines": library.lines,
+        "source_cost": reduction.cost,
+        "table": {
+            "programs": library.programs,
+            "duplicates": reduction.duplicates,
+            "pairs": library.missing.pairs,
+            "pairs_missing": library.missing.pairs_missing,
+            "pairs_partial": library.missing.pairs_partial,
+            "heads_unscored": library.missing.heads_unscored,
+            "programs_unscored": library.missing.programs_unscored,
+        },
+        "programs": [_member_json(member, names[member.id]) for member in library.members],
+        "assignment": {line.label: _head_json(line) for line in library.heads},
+    }
+
+
+def _scores_json(scores: Scores | None, split: str) -> dict[str, Any]:
+    return {
+        f"mean_iou_{split}": None if scores is None else scores.mean.value,
+        f"mean_iou_{split}_interval": None if scores is None else _interval(scores.mean),
+        f"median_iou_{split}": None if scores is None else scores.median,
+        f"worst_iou_{split}": None if scores is None else scores.worst,
+        f"full_mean_iou_{split}": None if scores is None else _value(scores.full_mean),
+        f"heads_within_epsilon_{split}": None if scores is None else scores.within_epsilon,
+        f"heads_under_0_4_{split}": None if scores is None else scores.under_low,
+        f"single_best_iou_{split}": None if scores is None else _value(scores.single_mean),
+        f"excess_iou_{split}": None if scores is None else _value(scores.excess),
+        f"excess_iou_{split}_interval": None if scores is None else _interval(scores.excess),
+    }
+
+
+def _member_json(member: Member, name: str) -> dict[str, Any]:
+    return {
+        "id": member.id,
+        "function": name,
+        "docstring": None if member.program is None else member.program.docstring,
+        "source": None if member.program is None else member.program.source,
+        "source_lines": member.lines,
+        "cost": member.cost,
+        "behaviour": member.behaviour,
+        "descriptors": dict(member.descriptors),
+        "heads": list(member.heads),
+        "iou_held_out": member.iou_held_out,
+        "iou_test": _value(member.iou_test),
+        "iou_test_interval": _interval(member.iou_test),
+        "loss_without": dict(member.losses),
+        "substitute": member.substitute,
+        "substitute_loss": member.substitute_loss,
+    }
+
+
+def _head_json(line: HeadLine) -> dict[str, Any]:
+    return {
+        "program": line.program,
+        "iou_held_out": line.iou_held_out,
+        "iou_test": _value(line.iou_test),
+        "iou_test_interval": _interval(line.iou_test),
+        "best_program": line.best,
+        "best_iou_held_out": line.best_iou_held_out,
+        "best_iou_test": line.best_iou_test,
+        "covered": line.covered,
+    }
+
+
+def library_json_text(library: Library) -> str:
+    """`library.json`."""
+    return json.dumps(library_json(library), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def library_py(library: Library) -> str:
+    """`library.py`: importable source that needs numpy alone.
+
+    Raises:
+        ValueError: where a program of the library has no source.
+    """
+    names = function_names(library)
+    lines = {line.label: line for line in library.heads}
+    functions, modules = [], {"numpy": "np"}
+    for member in library.members:
+        if member.program is None:
+            raise ValueError(f"program {member.id!r} has no source: a table without sources makes no library.py")
+        source, needed = as_function(member.program.source, names[member.id], _docstring(member, lines, library))
+        functions.append(source)
+        modules.update(needed)
+    assigned = [(line.label, line.program) for line in library.heads if line.program is not None]
+    example = assigned[0][0] if assigned else "L0H0"
+    split = "held-out" if library.test is None else "test"
+    docstring = _MODULE_DOCSTRING.format(
+        size=len(library.members), heads=len(assigned), example=_quoted(example), split=split
+    )
+    imports = [
+        f"import {module}" + (f" as {alias}" if alias != module else "")
+        for module, alias in sorted(modules.items(), key=lambda item: (item[0] == "numpy", item[0]))
+    ]
+    programs = [f"    {_quoted(member.id)}: {names[member.id]}," for member in library.members]
+    heads = [f"    {_quoted(label)}: {_quoted(program)}," for label, program in assigned]
+    standard = "\n".join(line for line in imports if "numpy" not in line)
+    return "\n".join(
+        [
+            literal(docstring, ""),
+            "",
+            *([standard, ""] if standard else []),
+            "import numpy as np",
+            *("\n\n" + source for source in functions),
+            "",
+            "\nPROGRAMS = {",
+            *programs,
+            "}",
+            "",
+            "HEADS = {",
+            *heads,
+            "}",
+            "",
+        ]
+    )
+
+
+def _docstring(member: Member, lines: dict[str, HeadLine], library: Library) -> str:
+    own = "" if member.program is None else member.program.docstring.strip()
+    iou = Estimate(member.iou_held_out) if member.iou_test is None else member.iou_test
+    shown = [f"{label} {_head_iou(lines[label])}" for label in member.heads]
+    text = [own or f"Program {member.id}.", "", "Heads and their IoU:" if shown else "Heads: none."]
+    text += [
+        "    " + ", ".join(shown[start : start + HEADS_A_LINE]) + ("," if start + HEADS_A_LINE < len(shown) else "")
+        for start in range(0, len(shown), HEADS_A_LINE)
+    ]
+    text.append(f"IoU: {_estimate(iou)}, the mean over its heads on {'held-out' if library.test is None else 'test'}")
+    if member.descriptors:
+        text.append("Descriptors: " + ", ".join(f"{name} {value:.2f}" for name, value in member.descriptors.items()))
+    return "\n".join(text)
+
+
+def _head_iou(line: HeadLine) -> str:
+    estimate = line.iou_test or (None if line.iou_held_out is None else Estimate(line.iou_held_out))
+    return "not scored" if estimate is None else f"{estimate.value:.3f}"
+
+
+def _estimate(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
+
+
+def _interval(estimate: Estimate | None) -> list[float] | None:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None
+    return [estimate.low, estimate.high]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def all_labels(lines: Sequence[HeadLine]) -> list[str]:
+    """Names of the heads that have a program."""
+    return [line.label for line in lines if line.program is not None]

@@ -1,0 +1,161 @@
+"""`headscribe status`: how far a campaign is, what fails, and what each operator earns."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text as RichText
+
+from evolve.config import Config
+from evolve.console import duration
+from evolve.run_dir import RunDir
+from evolve.store import Store
+
+REFRESH_SECONDS = 2.0
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def show_status(directory: Path, *, watch: bool, quiet: bool) -> dict[str, Any]:
+    """Prints the status of a run, once or until Ctrl-C; returns what `--json` prints.
+
+    Raises:
+        UserError: where the directory holds no run.
+    """
+    run_dir = RunDir(directory)
+    config = run_dir.load_config()
+    status = read_status(run_dir, config)
+    if quiet:
+        return status
+    console = Console()
+    if not watch:
+        console.print(render(status, directory))
+        return status
+    with Live(render(status, directory), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_SECONDS)
+            status = read_status(run_dir, config)
+            live.update(render(status, directory), refresh=True)
+
+
+def read_status(run_dir: RunDir, config: Config) -> dict[str, Any]:
+    """All that is shown, from one look at the database; a running campaign is not disturbed."""
+    store = run_dir.open_store()
+    try:
+        last = store.last_summary() or {}
+        return {
+            "run_dir": str(run_dir.path),
+            "model": config.model,
+            "steps": store.steps(),
+            "programs_evaluated": last.get("programs", 0),
+            "programs_failed": last.get("failed", 0),
+            "mean_iou_held_out": last.get("mean_iou"),
+            "best_iou_held_out": last.get("best_iou"),
+            "excess_iou_held_out": last.get("excess"),
+            "coverage": last.get("coverage"),
+            "seconds": round(store.seconds(), 1),
+            "outcomes": store.counts(),
+            "operators": operator_earnings(store),
+            "occupancy": occupancy(store, config),
+            "llm": llm_spend(store),
+            "sandbox": store.meta("sandbox"),
+        }
+    finally:
+        store.close()
+
+
+def operator_earnings(store: Store) -> list[dict[str, Any]]:
+    """One row an operator (and model): candidates, those new, known and failed, and the held-out IoU gained."""
+    rows: dict[str, dict[str, Any]] = defaultdict(
+        lambda: {"candidates": 0, "new": 0, "known": 0, "failed": 0, "gain": 0.0}
+    )
+    for proposal in store.all_proposals():
+        row = rows[proposal.operator + (f" {proposal.model}" if proposal.model else "")]
+        row["candidates"] += 1
+        kind = proposal.outcome if proposal.outcome in ("new", "known") else "failed"
+        row[kind] += proposal.outcome != "none"
+        row["gain"] += proposal.gain
+    ranked = sorted(rows.items(), key=lambda item: -item[1]["gain"])
+    return [{"operator": name} | row | {"gain": round(row["gain"], 4)} for name, row in ranked]
+
+
+def occupancy(store: Store, config: Config) -> dict[str, list[int]]:
+    """Programs by bin of each descriptor axis."""
+    names = config.search.descriptors
+    found = [r.evaluation.descriptors for r in store.all_programs() if r.evaluation.descriptors is not None]
+    values = np.array(found, dtype=np.float32).reshape(len(found), len(names))
+    bins = config.search.bins
+    index = np.clip((values * bins).astype(int), 0, bins - 1)
+    return {name: np.bincount(index[:, axis], minlength=bins).tolist() for axis, name in enumerate(names)}
+
+
+def llm_spend(store: Store) -> dict[str, Any]:
+    """Calls answered, tokens and dollars so far."""
+    spend: dict[str, Any] = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
+    for _, record in store.calls():
+        spend["calls"] += 1
+        for key in ("prompt_tokens", "completion_tokens", "cost_usd"):
+            spend[key] += record.get(key, 0)
+    return spend | {"cost_usd": round(spend["cost_usd"], 6)}
+
+
+def render(status: dict[str, Any], directory: Path) -> Panel:
+    """The status as a panel that fits 80 columns."""
+    seconds = status["seconds"]
+    rate = status["programs_evaluated"] / seconds if seconds else 0.0
+    head = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        head.add_column()
+    head.add_row("programs", f"[bold]{status['programs_evaluated']}", "rate", f"{rate:.0f}/s over {duration(seconds)}")
+    head.add_row("mean IoU", _number(status["mean_iou_held_out"]), "excess", _number(status["excess_iou_held_out"]))
+    head.add_row("best IoU", _number(status["best_iou_held_out"]), "coverage", _percent(status["coverage"]))
+    parts: list[Any] = [head, "", _operators(status["operators"]), "", _outcomes(status["outcomes"]), ""]
+    parts.append(_bars(status["occupancy"]))
+    if status["llm"]["calls"]:
+        llm = status["llm"]
+        tokens = f"{llm['prompt_tokens']} + {llm['completion_tokens']} tokens"
+        parts += ["", f"LLM: {llm['calls']} calls, {tokens}, {llm['cost_usd']:.4f} USD"]
+    if status["sandbox"] == "degraded":
+        parts += ["", "[bold red]programs run in the degraded sandbox"]
+    return Panel(Group(*parts), title=f"{escape(status['model'])}  {escape(str(directory))}", width=80)
+
+
+def _operators(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("operator")
+    for name in ("candidates", "new", "known", "failed", "IoU gained"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        numbers = [str(row[key]) for key in ("candidates", "new", "known", "failed")]
+        table.add_row(escape(row["operator"]), *numbers, f"{row['gain']:.3f}")
+    return table
+
+
+def _outcomes(counts: dict[str, int]) -> RichText:
+    failures = [f"{kind} {count}" for kind, count in counts.items() if kind != "ok"]
+    return RichText("failures: " + (", ".join(failures) or "none"))
+
+
+def _bars(occupied: dict[str, list[int]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, counts in occupied.items():
+        most = max([*counts, 1])
+        bar = "".join(BARS[0 if not c else 1 + round(c / most * (len(BARS) - 2))] for c in counts)
+        table.add_row(f"[dim]{name}[/dim]", f"0 [cyan]{bar}[/cyan] 1", " ".join(map(str, counts)))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"[bold]{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%} of cells"

@@ -1,0 +1,168 @@
+"""A program's own process: confines itself, then checks, compiles and runs the program, and reports."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import os
+import signal
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitness.contract import ContractError
+from fitness.program import ENTRY, ProgramError, parse_tree
+from fitness.sandbox.buffer import Buffer, Report
+from fitness.sandbox.confine import Confinement
+from fitness.sandbox.namespace import Namespace
+from fitness.sandbox.outcome import Layers, Limits
+from fitness.static_check import check_source
+from fitness.text import Text
+
+FILENAME = "<program>"
+# Ends a child that could not confine itself; a confined program cannot send signals, so it cannot pretend this.
+NOT_CONFINED = signal.SIGUSR1
+BALLAST_BYTES = 4 << 20
+# Weights whose peaks lie within these powers of 2 are stored as they are.
+_SAFE_EXPONENT, _SCALED_EXPONENT = 60, 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """One program to run.
+
+    Attributes:
+        source: the program.
+        seed: what its random numbers depend on beside the text.
+        texts: the texts asked for.
+        nonce: 16 bytes that mark this run's report.
+        limits: CPU time and memory.
+        layers: what holds the program.
+    """
+
+    source: str
+    seed: str
+    texts: Sequence[Text]
+    nonce: bytes
+    limits: Limits
+    layers: Layers
+
+
+def run_child(job: Job, buffer: Buffer, confinement: Confinement, namespace: Namespace, server: int) -> None:
+    """Runs a job in this process, a fresh fork of the server; never returns."""
+    try:
+        confinement.apply(server, job.limits, kernel=job.layers.kernel)
+    except BaseException as error:  # nothing may go on unconfined
+        buffer.write_report(job.nonce, Report("exception", f"not confined: {error}"))
+        os.kill(os.getpid(), NOT_CONFINED)
+        os._exit(1)
+    report = Report("memory", "more memory than allowed")
+    ballast = bytearray()
+    try:
+        ballast = bytearray(BALLAST_BYTES)
+        runner = Runner(job.source, job.seed, namespace, static=job.layers.static)
+        lengths = [text.n for text in job.texts]
+        report = runner.run(job.texts, lambda position, weights: buffer.write_weights(lengths, position, weights))
+    except BaseException as error:  # whatever a program raises, even from the formatting of what it raised
+        del ballast
+        if not isinstance(error, MemoryError):
+            report = Report("exception", "an exception that cannot be described")
+    gc.disable()
+    buffer.write_report(job.nonce, report)
+    os._exit(0)
+
+
+class Runner:
+    """Compiles a program once and runs it on texts; each text meets fresh globals and its own random numbers."""
+
+    def __init__(self, source: str, seed: str, namespace: Namespace, *, static: bool) -> None:
+        self._source = source
+        self._seed = seed
+        self._namespace = namespace
+        self._static = static
+
+    def run(self, texts: Sequence[Text], store: Callable[[int, np.ndarray], None]) -> Report:
+        """Calls the program for every text; its failure is the report's content."""
+        position = None
+        try:
+            tree = parse_tree(self._source)
+            if self._static:
+                check_source(tree)
+            code = _compile(tree)
+            for position, text in enumerate(texts):
+                store(position, self._weights(code, text))
+        except ProgramError as error:
+            return Report(error.kind, str(error), error.line)
+        except ContractError as error:
+            return Report(error.kind, str(error), text=position)
+        except MemoryError as error:
+            return Report("memory", "more memory than allowed", _line_of(error), position)
+        except SystemExit as error:
+            return Report("early exit", "ended with SystemExit", _line_of(error), position)
+        except BaseException as error:
+            return Report("exception", _describe(error), _line_of(error), position)
+        return Report("ok")
+
+    def _weights(self, code: types.CodeType, text: Text) -> np.ndarray:
+        digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
+        self._namespace.seeds.start(int.from_bytes(digest.digest()[:16], "little"))
+        names = self._namespace.globals()
+        exec(code, names)
+        entry = names.get(ENTRY)
+        if entry is None:
+            raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
+        return as_float32(entry(text), text.n)
+
+
+def as_float32(returned: object, n: int) -> np.ndarray:
+    """The (n, n) float32 weights that a program returned.
+
+    Rows whose peak is far beyond what float32 tells apart are scaled by a power of 2, which changes no prediction.
+
+    Raises:
+        ContractError: where it is no (n, n) array of real numbers.
+    """
+    if not isinstance(returned, (np.ndarray, list, tuple)):
+        raise ContractError("bad shape", f"returned {type(returned).__name__}, expected an array of shape {(n, n)}")
+    try:
+        weights = np.asarray(returned)
+    except ValueError:
+        raise ContractError("bad shape", f"returned rows of different lengths, expected shape {(n, n)}") from None
+    if weights.shape != (n, n):
+        raise ContractError("bad shape", f"returned shape {weights.shape}, expected {(n, n)}")
+    if weights.dtype.kind not in "biuf":
+        raise ContractError("bad values", f"returned elements of type {weights.dtype}, expected real numbers")
+    if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
+        _, exponent = np.frexp(np.abs(weights).max(axis=1, keepdims=True))
+        if (np.abs(exponent) > _SAFE_EXPONENT).any():
+            shift = np.where(np.abs(exponent) > _SAFE_EXPONENT, _SCALED_EXPONENT - exponent, 0)
+            weights = np.ldexp(weights, shift)
+    with np.errstate(over="ignore"):
+        return weights.astype(np.float32)
+
+
+def _compile(tree: ast.Module) -> types.CodeType:
+    try:
+        return compile(tree, FILENAME, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise ProgramError("syntax", error.msg, error.lineno) from None
+    except (ValueError, RecursionError) as error:
+        raise ProgramError("syntax", str(error) or "nested too deeply") from None
+
+
+def _line_of(error: BaseException) -> int | None:
+    """The last line of the program that was running."""
+    line, traceback = None, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == FILENAME:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)[:1000]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,206 @@
+"""The trusted side: starts a fork server, sends it programs, and checks whatever comes back."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Sequence
+from multiprocessing.util import Finalize
+from types import TracebackType
+
+from fitness.contract import ContractError, check_weights
+from fitness.program import Program
+from fitness.sandbox.buffer import Report
+from fitness.sandbox.outcome import Layers, Limits, Mode, Outcome, SandboxUnavailable
+from fitness.sandbox.process import ServerProcess
+from fitness.sandbox.wire import Closed
+from fitness.text import Text
+
+MESSAGE_CHARACTERS = 400
+ATTEMPTS = 2
+_KILLED = "killed by the system, which may be short of memory"
+# How a child ends that could not confine itself; see `fitness.sandbox.child`.
+_NOT_CONFINED = signal.SIGUSR1
+
+
+class Sandbox:
+    """Runs programs on texts, each in a process of its own that can reach nothing but those texts.
+
+    May be used from several threads, one run at a time; a forked copy starts a server of its own.
+
+    Args:
+        texts: inputs, by index; more can be added.
+        mode: "strict", or "degraded": without the kernel's confinement, where the system has none.
+        limits: what one run may use.
+        layers: which layers hold a program; all, but where a test asks what each is worth alone.
+
+    Raises:
+        SandboxUnavailable: where programs cannot be run as asked; the message says what can be done.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        *,
+        mode: Mode = "strict",
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        layers: Layers = Layers(),  # noqa: B008 - frozen
+    ) -> None:
+        if mode not in ("strict", "degraded"):
+            raise ValueError(f"mode must be strict or degraded, not {mode!r}")
+        self.limits = limits
+        self._static = layers.static
+        self._kernel = layers.kernel and mode == "strict"
+        self._texts = list(texts)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._start()
+
+    @property
+    def description(self) -> str:
+        """What confines programs, for people."""
+        return self._server.description
+
+    @property
+    def server_pid(self) -> int:
+        """Process id of the fork server, whose children run programs."""
+        return self._server.pid
+
+    def add(self, texts: Sequence[Text]) -> list[int]:
+        """Adds inputs and returns their indices."""
+        with self._lock:
+            begin = len(self._texts)
+            self._texts.extend(texts)
+            return list(range(begin, len(self._texts)))
+
+    def run(self, program: Program, indices: Sequence[int] | None = None) -> Outcome:
+        """Runs a program on texts.
+
+        Args:
+            program: what to run. Its identity and the text, not the text's index, seed its random numbers.
+            indices: texts to run it on, in the order in which weights are wanted; None is all.
+
+        Returns:
+            Weights of all texts, or the first failure.
+
+        Raises:
+            IndexError: for an index without a text.
+            ValueError: once the sandbox is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ValueError("the sandbox is closed")
+            wanted = [int(index) for index in (range(len(self._texts)) if indices is None else indices)]
+            lengths = [int(self._texts[index].n) for index in wanted]
+            outcome = self._attempt(program, wanted, lengths)
+            for _ in range(ATTEMPTS - 1):
+                # Killed from outside, by a person or for want of memory: not the program's doing, so it runs again.
+                if outcome.kind == "ours" or outcome.message == _KILLED:
+                    outcome = self._attempt(program, wanted, lengths)
+            return outcome
+
+    def close(self) -> None:
+        """Ends the server and whatever it runs."""
+        with self._lock:
+            self._closed = True
+            self._finalizer()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self._server = ServerProcess(kernel=self._kernel)
+        # Holds no reference to the sandbox, so it also runs when the sandbox is collected or the process ends.
+        self._finalizer = Finalize(self, self._server.close, exitpriority=10)
+
+    def _attempt(self, program: Program, wanted: list[int], lengths: list[int]) -> Outcome:
+        nonce = secrets.token_bytes(16)
+        request = {
+            "source": program.source,
+            "seed": program.id,
+            "indices": wanted,
+            "nonce": nonce.hex(),
+            "cpu_seconds": self.limits.cpu_seconds,
+            "memory_mb": self.limits.memory_mb,
+            "static": self._static,
+            "kernel": self._kernel,
+        }
+        try:
+            if self._server.owner != os.getpid() or self._server.closed:
+                self._server.close()
+                self._start()
+            status, killed, seconds = self._server.run(request, self._texts, lengths, self.limits)
+        except (Closed, SandboxUnavailable) as error:
+            self._server.close()
+            return Outcome("ours", _printable(f"the server that runs programs was lost: {error}"))
+        report = self._server.buffer.read_report(nonce)
+        ended = self._how_it_ended(status, killed, seconds, report)
+        if ended is not None:
+            return ended
+        assert report is not None
+        if report.kind != "ok":
+            return self._failure(report, program, wanted, seconds)
+        weights = self._server.buffer.read_weights(lengths)
+        for index, matrix in zip(wanted, weights, strict=True):
+            try:
+                check_weights(matrix, len(matrix))
+            except ContractError as error:
+                return Outcome(error.kind, str(error), text=index, cpu_seconds=seconds)
+        return Outcome("ok", weights=tuple(weights), cpu_seconds=seconds)
+
+    def _how_it_ended(self, status: int, killed: bool, seconds: float, report: Report | None) -> Outcome | None:
+        """The outcome of a child that did not end by itself with a report, else None."""
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == _NOT_CONFINED and self._kernel:
+                return Outcome("ours", _printable(report.message if report else "not confined"), cpu_seconds=seconds)
+            cpu = f"more than {self.limits.cpu_seconds:g} s of CPU time"
+            if number in (signal.SIGPROF, signal.SIGXCPU) or (number == signal.SIGKILL and self._spent(seconds)):
+                return Outcome("timeout", cpu, cpu_seconds=seconds)
+            if killed:
+                wall = f"did not end within {self.limits.wall_seconds:g} s"
+                return Outcome("timeout", wall, cpu_seconds=seconds)
+            if number == signal.SIGKILL:
+                return Outcome("crash", _KILLED, cpu_seconds=seconds)
+            return Outcome("crash", f"ended by {_signal_name(number)}", cpu_seconds=seconds)
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            return Outcome("early exit", f"ended with exit code {code}", cpu_seconds=seconds)
+        if report is None:
+            return Outcome("early exit", "ended without a result", cpu_seconds=seconds)
+        return None
+
+    def _spent(self, seconds: float) -> bool:
+        return seconds >= math.ceil(self.limits.cpu_seconds)
+
+    def _failure(self, report: Report, program: Program, wanted: list[int], seconds: float) -> Outcome:
+        """What a child reports of itself, each field kept only where it can be true."""
+        lines = program.source.count("\n") + 1
+        return Outcome(
+            report.kind,
+            _printable(report.message) or "no message",
+            report.line if report.line is not None and report.line <= lines else None,
+            wanted[report.text] if report.text is not None and report.text < len(wanted) else None,
+            cpu_seconds=seconds,
+        )
+
+
+def _printable(text: str) -> str:
+    """One line of printable characters."""
+    spaced = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(spaced.split())[:MESSAGE_CHARACTERS]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

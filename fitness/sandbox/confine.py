@@ -1,0 +1,142 @@
+"""What a child gives up before a program exists in it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import resource
+import signal
+import sys
+
+from fitness.sandbox.landlock import Landlock
+from fitness.sandbox.outcome import Limits
+from fitness.sandbox.seccomp import ALLOWED_CALLS, Seccomp
+
+_NOBODY = 65534
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_CAPABILITY_VERSION_3 = 0x20080522
+STACK_BYTES = 8 << 20
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class Confinement:
+    """Everything that can be prepared once, in the server, for all of its children.
+
+    Args:
+        kernel: whether children are confined by seccomp and Landlock.
+
+    Attributes:
+        description: the layers that hold here, for people.
+
+    Raises:
+        OSError: where the kernel layers are asked for and cannot be had.
+    """
+
+    def __init__(self, *, kernel: bool) -> None:
+        self._linux = sys.platform == "linux"
+        if kernel and not self._linux:
+            raise OSError(f"seccomp is a part of Linux, this is {sys.platform}")
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._seccomp = Seccomp() if kernel else None
+        self._landlock = Landlock() if kernel else None
+        self.description = self._describe()
+
+    def _describe(self) -> str:
+        if self._seccomp is None or self._landlock is None:
+            return "static check, fork, limits on CPU time and memory"
+        landlock = f"Landlock (ABI {self._landlock.abi})" if self._landlock.abi else "no Landlock in this kernel"
+        user = "user nobody, " if os.geteuid() == 0 else ""
+        return f"seccomp ({ALLOWED_CALLS} system calls allowed), {landlock}, {user}no capabilities, static check"
+
+    def apply(self, server: int, limits: Limits, *, kernel: bool) -> None:
+        """Confines this process, which is a child of `server`; there is no way back.
+
+        Raises:
+            OSError: where a layer that is asked for does not hold.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGPROF):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._drop_privileges()
+        if self._linux:
+            # After the change of user, which would undo it.
+            self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            self._prctl(_PR_SET_DUMPABLE, 0)
+            self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
+            if os.getppid() != server:
+                raise OSError("the server is gone")
+        if kernel and self._landlock:
+            self._landlock.apply()
+        self._limit(limits)
+        os.closerange(0, _descriptor_limit())
+        if kernel and self._seccomp:
+            self._seccomp.apply()
+
+    def _prctl(self, option: int, value: int) -> None:
+        if self._libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"prctl {option}: {os.strerror(code)}")
+
+    def _drop_privileges(self) -> None:
+        if os.geteuid() != 0:
+            return
+        # A container may know no user but root; then the capabilities go alone.
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+        if self._linux:
+            header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+            if self._libc.capset(ctypes.byref(header), (ctypes.c_uint32 * 6)()) != 0:
+                raise OSError(ctypes.get_errno(), "capset")
+
+    def _limit(self, limits: Limits) -> None:
+        # The timer counts hundredths of a second; the limit, in whole seconds, is its backstop.
+        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+        cpu = math.ceil(limits.cpu_seconds) + 1
+        wanted = {
+            "RLIMIT_CPU": cpu,
+            "RLIMIT_FSIZE": 0,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_NOFILE": 0,
+            "RLIMIT_NPROC": 0,
+            "RLIMIT_MEMLOCK": 0,
+            "RLIMIT_MSGQUEUE": 0,
+            "RLIMIT_STACK": STACK_BYTES,
+            "RLIMIT_AS": _address_space() + (limits.memory_mb << 20),
+        }
+        for name, value in wanted.items():
+            which = getattr(resource, name, None)
+            if which is None:
+                continue
+            hard = resource.getrlimit(which)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            try:
+                resource.setrlimit(which, (value, value))
+            except (OSError, ValueError):
+                if self._linux:
+                    raise  # elsewhere some limits cannot be set at all
+
+
+def _descriptor_limit() -> int:
+    """One more than the largest descriptor that is open."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return max(map(int, os.listdir(folder))) + 1  # noqa: PTH208 - cheaper, once for every program
+        except OSError:
+            continue
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16)
+
+
+def _address_space() -> int:
+    """Bytes of address space that this process has now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - cheaper, once for every program
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0

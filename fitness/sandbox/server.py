@@ -1,0 +1,162 @@
+"""The fork server: holds the texts and nothing else, and starts one confined child for every program."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from fitness.sandbox.buffer import Buffer
+from fitness.sandbox.child import Job, run_child
+from fitness.sandbox.confine import Confinement
+from fitness.sandbox.namespace import Namespace
+from fitness.sandbox.outcome import Layers, Limits
+from fitness.sandbox.wire import RECORD, Closed, receive_message, send_message
+from fitness.text import Text, fields
+
+# Matrices of texts are computed ahead up to this size; beyond it, forking costs more than computing them does.
+AHEAD_BYTES = 24 << 20
+
+
+def main(descriptor: int, kernel: int) -> None:
+    """Serves one trusted process until it goes away.
+
+    Args:
+        descriptor: this side of the connection.
+        kernel: 1 where children are confined by the kernel layers, else 0.
+    """
+    os.environ.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    with contextlib.suppress(Closed):
+        try:
+            server = Server(connection, Confinement(kernel=bool(kernel)))
+        except OSError as error:
+            send_message(connection, {"error": str(error)})
+            return
+        send_message(connection, {"ready": server.confinement.description})
+        _forget_streams()
+        server.serve()
+
+
+def _forget_streams() -> None:
+    """Whatever is printed from here on goes nowhere."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.close(null)
+    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
+
+
+class Server:
+    """Holds texts, forks children, and reports how they ended."""
+
+    def __init__(self, connection: socket.socket, confinement: Confinement) -> None:
+        self.confinement = confinement
+        self._connection = connection
+        self._texts: list[Text] = []
+        self._ahead = 0
+        self._buffer: Buffer | None = None
+        self._namespaces = {True: Namespace(guarded=True), False: Namespace(guarded=False)}
+        self._wakeup, wakeup = socket.socketpair()
+        for end in (self._wakeup, wakeup):
+            end.setblocking(False)
+        self._wakeup_sender = wakeup
+        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._waiting = [self._wakeup, connection]
+        with contextlib.suppress(OSError, AttributeError):
+            # A copy of the connection may outlive its owner in a fork of it; the owner's death does not go unnoticed.
+            self._owner = os.pidfd_open(os.getppid())
+            self._waiting.append(self._owner)  # type: ignore[arg-type]
+
+    def serve(self) -> None:
+        """Answers messages until the connection or its owner is gone."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        waiting = self._waiting[1:]
+        while True:
+            ready = select.select(waiting, [], [])[0]
+            if self._connection not in ready:
+                raise Closed("the owner is gone")
+            message, descriptor = receive_message(self._connection)
+            if descriptor is not None:
+                if self._buffer:
+                    self._buffer.close()
+                self._buffer = Buffer(descriptor)
+                os.close(descriptor)
+            for tokens, ids, string in message.get("texts", ()):
+                self._add(Text(tokens, ids, string))
+            if "source" in message:
+                self._connection.sendall(RECORD.pack(*self._run(message)))
+
+    def _add(self, text: Text) -> None:
+        for field in fields():
+            if field.shape == "(n,)":
+                getattr(text, field.name)
+        for field in fields():
+            if field.shape == "(n, n)":
+                size = text.n * text.n * (1 if field.kind == "bool" else 8)
+                if self._ahead + size <= AHEAD_BYTES:
+                    getattr(text, field.name)
+                    self._ahead += size
+                else:
+                    text.__dict__.pop(field.name, None)
+        self._texts.append(text)
+        gc.freeze()
+
+    def _run(self, message: dict[str, Any]) -> tuple[int, bool, float]:
+        assert self._buffer is not None
+        limits = Limits(message["cpu_seconds"], message["memory_mb"])
+        job = Job(
+            message["source"],
+            message["seed"],
+            [self._texts[index] for index in message["indices"]],
+            bytes.fromhex(message["nonce"]),
+            limits,
+            Layers(message["static"], message["kernel"]),
+        )
+        server = os.getpid()
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                gc.enable()
+                run_child(job, self._buffer, self.confinement, self._namespaces[job.layers.static], server)
+            finally:
+                os._exit(1)
+        return self._wait(child, limits.wall_seconds)
+
+    def _wait(self, child: int, seconds: float) -> tuple[int, bool, float]:
+        """Waits for a child; ends it when its time is up or when nobody waits for its results any more."""
+        deadline = time.monotonic() + seconds
+        killed = False
+        while True:
+            pid, status, usage = os.wait4(child, os.WNOHANG)
+            if pid:
+                return status, killed, usage.ru_utime + usage.ru_stime
+            ready = select.select(self._waiting, [], [], max(0.0, deadline - time.monotonic()))[0]
+            if self._wakeup in ready:
+                with contextlib.suppress(BlockingIOError):
+                    self._wakeup.recv(64)
+            if set(ready) - {self._wakeup}:
+                # Nothing is sent while a program runs, so this is the end of the connection or of its owner.
+                _kill(child)
+                os.waitpid(child, 0)
+                raise Closed("nobody waits")
+            if not ready:
+                _kill(child)
+                killed = True
+                deadline = time.monotonic() + 60
+
+
+def _kill(child: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)

@@ -1,0 +1,62 @@
+"""Messages between the trusted process and its server: a length, JSON one way and a fixed record the other."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from typing import Any
+
+# What a server says of a finished child: wait status, whether the server had to end it, seconds of CPU time.
+RECORD = struct.Struct("<i?d")
+_LENGTH = struct.Struct("<Q")
+
+
+class Closed(ConnectionError):
+    """The other side is gone."""
+
+
+def send_message(connection: socket.socket, message: dict[str, Any], descriptor: int | None = None) -> None:
+    """Sends a JSON message, with a descriptor beside it if asked."""
+    payload = json.dumps(message).encode("ascii")
+    head = _LENGTH.pack(len(payload))
+    try:
+        if descriptor is None:
+            connection.sendall(head)
+        else:
+            socket.send_fds(connection, [head], [descriptor])
+        connection.sendall(payload)
+    except OSError as error:
+        raise Closed(str(error)) from None
+
+
+def receive_message(connection: socket.socket) -> tuple[dict[str, Any], int | None]:
+    """The next message, and the descriptor that came with it.
+
+    Raises:
+        Closed: when the other side is gone.
+    """
+    try:
+        head, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
+        if not head:
+            raise Closed("end of file")
+        head += receive_exactly(connection, _LENGTH.size - len(head))
+        (length,) = _LENGTH.unpack(head)
+        return json.loads(receive_exactly(connection, length)), descriptors[0] if descriptors else None
+    except OSError as error:
+        raise Closed(str(error)) from None
+
+
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
+    """The next `size` bytes.
+
+    Raises:
+        Closed: when the other side is gone before.
+    """
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise Closed("end of file")
+        parts += part
+    return bytes(parts)

@@ -1,0 +1,1 @@
+"""How does a prompt become programs? Templates, one client, budgets, stored calls, and the reading of replies."""

@@ -1,0 +1,49 @@
+"""What the client raises instead of a reply."""
+
+from __future__ import annotations
+
+from fitness.errors import UserError
+
+
+class CallFailed(Exception):  # noqa: N818 - it is an outcome, counted like others
+    """One call came to nothing; others may do better.
+
+    Attributes:
+        kind: "timeout", "connection", "server error", "rate limit", "bad reply", "bad request" or "stopped".
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class BudgetSpent(CallFailed):
+    """The next call could overspend, and nothing in flight can give anything back.
+
+    Attributes:
+        limit: "calls", "tokens" or "usd".
+    """
+
+    def __init__(self, limit: str, message: str) -> None:
+        super().__init__("budget spent", message)
+        self.limit = limit
+
+
+class EndpointDown(CallFailed):
+    """The endpoint of a model does not answer, whatever it is asked.
+
+    Attributes:
+        model: the model that was asked for.
+        permanent: waiting will not help: a refused key, an unknown model, an exhausted account.
+        wait_seconds: how long to wait before asking again; 0 where that is unknown or `permanent`.
+    """
+
+    def __init__(self, model: str, message: str, *, permanent: bool = False, wait_seconds: float = 0.0) -> None:
+        super().__init__("endpoint down", message)
+        self.model = model
+        self.permanent = permanent
+        self.wait_seconds = wait_seconds
+
+
+class ReplayMiss(UserError):
+    """A replay needs a reply that was never stored."""

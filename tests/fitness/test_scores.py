@@ -1,0 +1,105 @@
+"""IoU, contract and descriptors against plain formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitness.contract import ContractError, check_weights, to_prediction
+from fitness.descriptors import content, describe, focus, reach, sink
+from fitness.iou import iou, pack, unpack
+
+
+def attention(n, seed, causal=True):
+    weights = np.random.default_rng(seed).random((n, n)) ** 4
+    return to_prediction(weights, causal=causal)
+
+
+@given(n=st.integers(1, 12), seed=st.integers(0, 10**6), causal=st.booleans())
+def test_iou_equals_the_brute_force_formula(n, seed, causal):
+    one, other = attention(n, seed, causal), attention(n, seed + 1, causal)
+    plain = sum(min(a, b) for a, b in zip(one.flat, other.flat, strict=True)) / sum(
+        max(a, b) for a, b in zip(one.flat, other.flat, strict=True)
+    )
+    assert iou(pack(one, causal=causal), pack(other, causal=causal)) == pytest.approx(plain, abs=1e-6)
+
+
+def test_iou_of_row_stochastic_arrays_follows_from_the_shared_mass():
+    one, other = attention(9, 1), attention(9, 2)
+    shared = np.minimum(one, other).sum()
+    assert iou(pack(one, causal=True), pack(other, causal=True)) == pytest.approx(shared / (18 - shared), abs=1e-6)
+
+
+def test_iou_is_one_for_equals_and_zero_for_strangers():
+    assert iou(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 1
+    assert iou(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == 0
+    assert iou(np.zeros(2), np.zeros(2)) == 0
+
+
+def test_iou_broadcasts_over_heads():
+    heads = np.stack([pack(attention(6, seed), causal=True) for seed in range(4)])
+    together = iou(heads[0], heads)
+    assert together.tolist() == [iou(heads[0], head) for head in heads]
+
+
+@given(n=st.integers(1, 9), causal=st.booleans())
+def test_unpack_inverts_pack(n, causal):
+    matrix = attention(n, n, causal)
+    assert (unpack(pack(matrix, causal=causal), n, causal=causal) == matrix).all()
+
+
+def test_prediction_is_causal_with_rows_of_sum_one():
+    prediction = to_prediction(np.ones((3, 3)), causal=True)
+    assert np.allclose(prediction, [[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3])
+    assert np.allclose(to_prediction(np.ones((3, 3)), causal=False), 1 / 3)
+
+
+def test_a_row_of_zeros_goes_to_the_first_token():
+    weights = np.array([[0, 1, 1], [0, 0, 1], [0, 1, 1.0]])
+    assert np.allclose(to_prediction(weights, causal=True), [[1, 0, 0], [1, 0, 0], [0, 0.5, 0.5]])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_very_small_and_large_weights_keep_their_proportions(scale):
+    prediction = to_prediction(np.array([[1.0, 0], [3, 1]]) * scale, causal=True)
+    assert np.allclose(prediction, [[1, 0], [0.75, 0.25]])
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind", "message"),
+    [
+        (np.ones((2, 3)), "bad shape", r"returned shape \(2, 3\), expected \(2, 2\)"),
+        (np.array([[1, np.nan], [1, 1]]), "bad values", "1 elements are not finite"),
+        (np.array([[1, np.inf], [1, 1]]), "bad values", "not finite"),
+        (np.array([[1, -0.5], [1, 1]]), "bad values", "1 elements are negative, least -0.5"),
+        (np.array([["a", "b"], ["c", "d"]]), "bad values", "expected real numbers"),
+        (np.ones((2, 2), dtype=complex), "bad values", "expected real numbers"),
+    ],
+)
+def test_what_breaks_the_contract_is_named(weights, kind, message):
+    with pytest.raises(ContractError, match=message) as caught:
+        check_weights(weights, 2)
+    assert caught.value.kind == kind
+
+
+def test_descriptors_tell_the_simple_patterns_apart():
+    n = 16
+    first = to_prediction(np.eye(n)[[0] * n], causal=True)
+    itself = to_prediction(np.eye(n), causal=True)
+    even = to_prediction(np.ones((n, n)), causal=True)
+    assert sink([first]) == pytest.approx(1)
+    assert sink([itself]) == pytest.approx(0)
+    assert reach([itself]) == pytest.approx(0)
+    assert reach([first]) == pytest.approx(1)
+    assert focus([itself]) == pytest.approx(1)
+    assert focus([even]) == pytest.approx(0, abs=1e-6)
+    assert content([even, even]) == 0
+    assert content([itself, first]) > 0.9
+
+
+@given(seed=st.integers(0, 1000), causal=st.booleans())
+def test_descriptors_stay_between_zero_and_one(seed, causal):
+    predictions = [attention(n, seed + n, causal) for n in (1, 2, 7, 12)]
+    values = describe(predictions, ["reach", "focus", "sink", "content"])
+    assert values.shape == (4,)
+    assert ((values >= 0) & (values <= 1.2)).all()
