@@ -79,7 +79,8 @@ class Split:
         values, samples = self.means(names), self._samples(names)
         low, high = (None, None) if samples is None else _percentiles(samples)
         return [
-            None if np.isnan(value) else Estimate(float(value), *_at(low, high, row)) for row, value in enumerate(values)
+            None if np.isnan(value) else Estimate(float(value), *_at(low, high, row))
+            for row, value in enumerate(values)
         ]
 
     def mean(self, names: Names, *, less: Names | None = None, rows: np.ndarray | None = None) -> Estimate:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ROUND_BUDGET = 400_000_000  # covering pairs an iterated greedy may look at: about a second's worth
-MAX_ROUNDS = 4_000
+MAX_ROUNDS = 2_000
 MIN_ROUNDS = 50
 
 

@@ -121,9 +121,7 @@ def _summary(
         "mean": float(values.mean()),
         "median": float(np.median(values)),
         "worst": float(values.min()),
-        "heads_within_epsilon": None
-        if reference is None
-        else int((values >= reference - epsilon - ROUNDING).sum()),
+        "heads_within_epsilon": None if reference is None else int((values >= reference - epsilon - ROUNDING).sum()),
         "heads_under_0_4": int((values < LOW_IOU).sum()),
         "excess": float((values - one)[scored].mean()) if scored.any() else None,
     }

@@ -1,7 +1,7 @@
 """Lower bounds and proven optima: Lagrangean bounds, and integer programs through scipy's HiGHS.
 
-Sources: Held and Karp 1971 and Beasley 1990 (subgradient bounds for set covering), Cornuejols, Fisher and Nemhauser 1977
-(the integer program of facility location).
+Sources: Held and Karp 1971 and Beasley 1990 (subgradient bounds for set covering), Cornuejols, Fisher and
+Nemhauser 1977 (the integer program of facility location).
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def lower_bound(cover: Cover, upper: int) -> int:
     pairs = csr_array(
         (np.ones(cover.pairs), cover.program_heads, cover.program_offsets), shape=(cover.programs, cover.heads)
     )
-    back = csr_array((np.ones(cover.pairs), cover.head_programs, cover.head_offsets), shape=(cover.heads, cover.programs))
+    back = csr_array(
+        (np.ones(cover.pairs), cover.head_programs, cover.head_offsets), shape=(cover.heads, cover.programs)
+    )
     price = np.zeros(cover.heads)
     # A head's price to begin with: an equal share of the smallest program that covers it, which is dual feasible.
     share = 1.0 / np.maximum(np.diff(cover.program_offsets), 1)
@@ -143,13 +145,17 @@ def exact_facility(served: np.ndarray, size: int, *, seconds: float) -> tuple[li
         LinearConstraint(once, 0, 1),
         LinearConstraint(count, 0, size),
     ]
-    result = _milp(value, limits, seconds, integer=np.r_[np.ones(columns), np.zeros(pairs)])
+    result = _milp(
+        value, limits, seconds, integer=np.r_[np.ones(columns, dtype=np.int64), np.zeros(pairs, dtype=np.int64)]
+    )
     selected = None if result.x is None else [int(p) for p in np.flatnonzero(result.x[:columns] > 0.5)]
     return selected, -_bound(result, -float(served.max(axis=1).sum(dtype=np.float64)))
 
 
 def _rows(cover: Cover, heads: np.ndarray) -> csr_array:
-    matrix = csr_array((np.ones(cover.pairs), cover.head_programs, cover.head_offsets), shape=(cover.heads, cover.programs))
+    matrix = csr_array(
+        (np.ones(cover.pairs), cover.head_programs, cover.head_offsets), shape=(cover.heads, cover.programs)
+    )
     return matrix[heads]
 
 
@@ -158,7 +164,7 @@ def _milp(
 ) -> OptimizeResult:
     return milp(
         value,
-        integrality=np.ones(len(value)) if integer is None else integer,
+        integrality=np.ones(len(value), dtype=np.int64) if integer is None else integer,
         bounds=Bounds(0, 1),
         constraints=limits,
         options={"time_limit": seconds, "mip_rel_gap": 0.0},

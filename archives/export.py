@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.library import HeadLine, Library, Member, Scores
-from archives.rename import as_function, literal, summary_line
+from archives.rename import MODULES, as_function, literal, summary_line
 
 FORMAT = 1
 NAME_WORDS = 4
@@ -38,7 +37,8 @@ def function_names(library: Library) -> dict[str, str]:
     """A readable Python name for every program by id, such as `program_01_previous_token`; all different."""
     width = max(2, len(str(len(library.members))))
     return {
-        member.id: f"program_{number:0{width}}_{_slug(member)}" for number, member in enumerate(library.members, start=1)
+        member.id: f"program_{number:0{width}}_{_slug(member)}"
+        for number, member in enumerate(library.members, start=1)
     }
 
 
@@ -143,31 +143,28 @@ def library_py(library: Library) -> str:
     """
     names = function_names(library)
     lines = {line.label: line for line in library.heads}
-    functions, modules = [], {"numpy": "np"}
+    functions: list[str] = []
+    modules: set[str] = set()
     for member in library.members:
         if member.program is None:
             raise ValueError(f"program {member.id!r} has no source: a table without sources makes no library.py")
         source, needed = as_function(member.program.source, names[member.id], _docstring(member, lines, library))
         functions.append(source)
-        modules.update(needed)
+        modules |= needed
     assigned = [(line.label, line.program) for line in library.heads if line.program is not None]
     example = assigned[0][0] if assigned else "L0H0"
     split = "held-out" if library.test is None else "test"
     docstring = _MODULE_DOCSTRING.format(
         size=len(library.members), heads=len(assigned), example=_quoted(example), split=split
     )
-    imports = [
-        f"import {module}" + (f" as {alias}" if alias != module else "")
-        for module, alias in sorted(modules.items(), key=lambda item: (item[0] == "numpy", item[0]))
-    ]
+    standard = [f"import {module}" for module in sorted(modules & set(MODULES) - {"numpy"})]
     programs = [f"    {_quoted(member.id)}: {names[member.id]}," for member in library.members]
     heads = [f"    {_quoted(label)}: {_quoted(program)}," for label, program in assigned]
-    standard = "\n".join(line for line in imports if "numpy" not in line)
     return "\n".join(
         [
             literal(docstring, ""),
             "",
-            *([standard, ""] if standard else []),
+            *([*standard, ""] if standard else []),
             "import numpy as np",
             *("\n\n" + source for source in functions),
             "",
@@ -221,8 +218,3 @@ def _interval(estimate: Estimate | None) -> list[float] | None:
 
 def _quoted(text: str) -> str:
     return json.dumps(text)
-
-
-def all_labels(lines: Sequence[HeadLine]) -> list[str]:
-    """Names of the heads that have a program."""
-    return [line.label for line in lines if line.program is not None]

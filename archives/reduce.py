@@ -242,9 +242,7 @@ def _choose_cover(
     return chosen, answer.lower_bound, answer.lower_bound == len(chosen), answer.cheapest
 
 
-def _choose_size(
-    means: np.ndarray, size: int, exact: bool, seconds: float
-) -> tuple[list[int], int, float, bool, bool]:
+def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> tuple[list[int], int, float, bool, bool]:
     greedy = greedy_order(means, size)
     chosen, upper = [int(p) for p in greedy.order], greedy.upper
     served = exact_scores(means)

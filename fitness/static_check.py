@@ -61,6 +61,9 @@ _KNOWN_TYPES = (
     *(collections.ChainMap, itertools.chain),
 )
 
+# Names that are bound before a program begins.
+_GIVEN = {"np": "numpy"}
+
 _FORBIDDEN_NODES: dict[type[ast.AST], str] = {
     ast.AsyncFunctionDef: "async functions",
     ast.AsyncFor: "async loops",
@@ -69,6 +72,16 @@ _FORBIDDEN_NODES: dict[type[ast.AST], str] = {
     ast.MatchClass: "class patterns in `match`",
     ast.TryStar: "except*",
 }
+_BINDING_NODES = frozenset(
+    {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.alias, ast.Global, ast.Nonlocal, ast.ImportFrom}
+    | {ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping}
+)
+# Nothing is to be said of them, only of what is in them.
+_HARMLESS_NODES = frozenset(
+    {ast.Module, ast.arguments, ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.While, ast.If, ast.Expr, ast.IfExp}
+    | {ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.Dict}
+    | {ast.ListComp, ast.comprehension, ast.JoinedStr, ast.FormattedValue}
+)
 
 
 @lru_cache(maxsize=None)
@@ -124,69 +137,117 @@ def check_source(source: str | ast.Module) -> None:
 
 
 class _Checker:
-    """One walk over a tree; the first offence in the order of lines is reported."""
+    """One walk over a tree, sparing with code and memory: it runs again in every fresh fork of the server."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._tree = tree
-        self._nodes = list(ast.walk(tree))
-        self._bound = frozenset(_bound_names(self._nodes))
-        self._own = frozenset(_own_attributes(self._nodes))
-        self._annotations = _annotation_nodes(self._nodes)
-        self._modules = _module_aliases(self._nodes)
+        self._bound: set[str] = set()
+        self._own: set[str] = set()
+        self._loads: list[ast.Name] = []
+        self._attributes: list[ast.Attribute] = []
+        self._others: list[ast.AST] = []
+        self._unread: set[int] = set()
+        self._lazy_annotations = False
+        self._offences: list[tuple[int, str]] = []
+        self._collect(tree)
+        self._modules = _module_aliases(self._others, self._bound)
+
+    def _collect(self, tree: ast.Module) -> None:
+        stack: list[ast.AST] = [tree]
+        while stack:
+            node = stack.pop()
+            kind = type(node)
+            if kind is ast.Name:
+                if type(node.ctx) is ast.Load:  # type: ignore[attr-defined]
+                    self._loads.append(node)  # type: ignore[arg-type]
+                else:
+                    self._bind(node, [node.id])  # type: ignore[attr-defined]
+                continue
+            if kind is ast.Constant:
+                continue
+            if kind is ast.Attribute:
+                self._attributes.append(node)  # type: ignore[arg-type]
+                if type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
+                    self._own.add(node.attr)  # type: ignore[attr-defined]
+            elif kind not in _HARMLESS_NODES:
+                self._others.append(node)
+                if kind in _BINDING_NODES:
+                    self._bind(node, list(_new_names(node)))
+            for field in node._fields:
+                value = getattr(node, field, None)
+                if type(value) is list:
+                    stack.extend([item for item in value if isinstance(item, ast.AST)])
+                elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                    if field in ("annotation", "returns"):
+                        self._unread.update(map(id, ast.walk(value)))
+                    stack.append(value)
+
+    def _bind(self, node: ast.AST, names: list[str]) -> None:
+        self._bound.update(names)
+        for name in names:
+            if name.startswith("__") and name != "__init__":
+                self._offences.append((node.lineno, _dunder_message(name)))  # type: ignore[attr-defined]
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            self._lazy_annotations = True
+        elif isinstance(node, ast.ClassDef):
+            for inner in ast.walk(node):
+                self._own.update(_new_names(inner))
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                    self._own.add(inner.id)
 
     def check(self) -> None:
-        offences = [offence for node in self._nodes for offence in self._offences(node)]
-        if offences:
-            line, message = min(offences, key=lambda offence: offence[0])
+        """Raises a `ProgramError` for the first offence, by line."""
+        for node in self._others:
+            self._offences += [(getattr(node, "lineno", 0), message) for message in self._messages(node)]
+        known, own = known_attributes(), frozenset(self._own) - _ATTRIBUTES_DENIED
+        for attribute in self._attributes:
+            value = attribute.value
+            of_module = type(value) is ast.Attribute or (type(value) is ast.Name and value.id in self._modules)
+            if of_module or attribute.attr not in known:
+                self._offences += [(attribute.lineno, each) for each in self._attribute_messages(attribute, own)]
+        for name in self._loads:
+            if name.id not in self._bound and name.id not in BUILTINS and name.id not in _GIVEN:
+                if not (self._lazy_annotations and id(name) in self._unread):
+                    self._offences.append((name.lineno, self._name_message(name.id)))
+        if self._offences:
+            line, message = min(self._offences)
             raise ProgramError("rejected", message, line or None)
 
-    def _offences(self, node: ast.AST) -> Iterator[tuple[int, str]]:
-        line = getattr(node, "lineno", 0)
-        for message in self._messages(node):
-            yield line, message
-
     def _messages(self, node: ast.AST) -> Iterator[str]:
-        forbidden = _FORBIDDEN_NODES.get(type(node))
-        if forbidden:
-            yield f"{forbidden} cannot be used"
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from _import_messages(node)
-        elif isinstance(node, ast.Attribute):
-            yield from self._attribute_messages(node)
-        elif isinstance(node, ast.Name) and id(node) not in self._annotations:
-            yield from self._name_messages(node.id)
+        elif isinstance(node, ast.Call):
+            self._own.update(_named_tuple_fields(node))
+            yield from _call_messages(node)
         elif isinstance(node, ast.ClassDef) and node.keywords:
             yield "a class cannot have keywords such as metaclass"
-        elif isinstance(node, ast.Call):
-            yield from _call_messages(node)
         elif isinstance(node, ast.keyword) and node.arg == "dtype" and _is_object_dtype(node.value):
             yield "arrays of objects cannot be made"
-        for name in _new_names(node):
-            if name.startswith("__") and name != "__init__":
-                yield f"the name `{name}` begins with two underscores, which programs cannot use"
+        elif type(node) in _FORBIDDEN_NODES:
+            yield f"{_FORBIDDEN_NODES[type(node)]} cannot be used"
 
-    def _name_messages(self, name: str) -> Iterator[str]:
-        if name.startswith("__") and name.endswith("__"):
-            yield f"the name `{name}` begins with two underscores, which programs cannot use"
-        elif name not in BUILTINS and name not in self._bound and name not in MODULES and name != "np":
-            hint = _nearest(name, BUILTINS | self._bound)
-            exists = "cannot be used in programs" if hasattr(builtins, name) else "is not defined"
-            yield f"`{name}` {exists}{hint}"
+    def _name_message(self, name: str) -> str:
+        if name.startswith("__"):
+            return _dunder_message(name)
+        exists = "cannot be used in programs" if hasattr(builtins, name) else "is not defined"
+        return f"`{name}` {exists}{_nearest(name, BUILTINS | self._bound)}"
 
-    def _attribute_messages(self, node: ast.Attribute) -> Iterator[str]:
+    def _attribute_messages(self, node: ast.Attribute, own: frozenset[str]) -> Iterator[str]:
         name = node.attr
+        module = _module_of(node.value, self._modules)
         if name.startswith("_"):
             yield f"the attribute `{name}` begins with an underscore, which programs cannot use"
-            return
-        module = _module_of(node.value, self._modules)
-        if module:
+        elif module:
             names = module_names(module)
-            if not isinstance(node.ctx, ast.Load):
+            if type(node.ctx) is not ast.Load:
                 yield f"`{module}` cannot be changed"
             elif name not in names and f"{module}.{name}" not in _SUBMODULES:
                 yield f"`{module}` offers programs no `{name}`{_nearest(name, names)}"
-        elif not allowed_attribute(name, self._own):
+        elif name not in known_attributes() and name not in own:
             yield f"the attribute `{name}` is not known to programs{_nearest(name, known_attributes())}"
+
+
+def _dunder_message(name: str) -> str:
+    return f"the name `{name}` begins with two underscores, which programs cannot use"
 
 
 def _import_messages(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
@@ -234,14 +295,6 @@ def _is_object_dtype(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "object"
 
 
-def _bound_names(nodes: list[ast.AST]) -> Iterator[str]:
-    for node in nodes:
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        else:
-            yield from _new_names(node)
-
-
 def _new_names(node: ast.AST) -> Iterator[str]:
     """Names that a node other than an assignment binds."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -258,39 +311,22 @@ def _new_names(node: ast.AST) -> Iterator[str]:
         yield node.rest
 
 
-def _own_attributes(nodes: list[ast.AST]) -> Iterator[str]:
-    """Attributes that a program defines itself: by assignment, in a class, or as fields of a named tuple."""
+def _named_tuple_fields(node: ast.Call) -> Iterator[str]:
+    """Names in the string arguments of a call of `namedtuple`, which become attributes."""
+    if getattr(node.func, "id", getattr(node.func, "attr", "")) == "namedtuple":
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                yield from inner.value.replace(",", " ").split()
+
+
+def _module_aliases(nodes: list[ast.AST], bound: set[str]) -> dict[str, str]:
+    """Local name -> module."""
+    aliases = {name: module for name, module in _GIVEN.items() if name not in bound}
     for node in nodes:
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
-        elif isinstance(node, ast.ClassDef):
-            yield from _bound_names([inner for statement in node.body for inner in ast.walk(statement)])
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "namedtuple":
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
-                    yield from inner.value.replace(",", " ").split()
-
-
-def _annotation_nodes(nodes: list[ast.AST]) -> set[int]:
-    """Identities of all nodes within annotations, where `from __future__ import annotations` leaves them unread."""
-    if not any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in nodes):
-        return set()
-    roots = [getattr(node, field, None) for node in nodes for field in ("annotation", "returns")]
-    return {id(inner) for root in roots if isinstance(root, ast.AST) for inner in ast.walk(root)}
-
-
-def _module_aliases(nodes: list[ast.AST]) -> dict[str, str]:
-    """Local name -> module, for names that are never bound to anything else."""
-    aliases = {"np": "numpy", **{module: module for module in MODULES}}
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name in (*MODULES, *_SUBMODULES):
-                    aliases[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else "numpy"
-                    if "." not in alias.name:
-                        aliases[alias.asname or alias.name] = alias.name
-    others = set(_bound_names([node for node in nodes if not isinstance(node, ast.alias)]))
-    return {name: module for name, module in aliases.items() if name not in others}
+        for alias in node.names if isinstance(node, ast.Import) else ():
+            outer = alias.name.split(".")[0]
+            aliases[alias.asname or outer] = alias.name if alias.asname else outer
+    return {name: module for name, module in aliases.items() if module in (*MODULES, *_SUBMODULES)}
 
 
 def _module_of(node: ast.expr, modules: dict[str, str]) -> str | None:

@@ -6,7 +6,6 @@ import fcntl
 import mmap
 import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +47,8 @@ def create(size: int) -> int:
     A file that shrank would end the reader with SIGBUS.
     """
     if not hasattr(os, "memfd_create"):
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             os.ftruncate(file.fileno(), size)
             return os.dup(file.fileno())

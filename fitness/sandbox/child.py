@@ -41,6 +41,7 @@ class Job:
         nonce: 16 bytes that mark this run's report.
         limits: CPU time and memory.
         layers: what holds the program.
+        memory: bytes of address space that the server has.
     """
 
     source: str
@@ -49,20 +50,22 @@ class Job:
     nonce: bytes
     limits: Limits
     layers: Layers
+    memory: int
 
 
 def run_child(job: Job, buffer: Buffer, confinement: Confinement, namespace: Namespace, server: int) -> None:
     """Runs a job in this process, a fresh fork of the server; never returns."""
     try:
-        confinement.apply(server, job.limits, kernel=job.layers.kernel)
+        confinement.enter_child(server, job.limits, memory=job.memory, kernel=job.layers.kernel)
     except BaseException as error:  # nothing may go on unconfined
         buffer.write_report(job.nonce, Report("exception", f"not confined: {error}"))
         os.kill(os.getpid(), NOT_CONFINED)
         os._exit(1)
     report = Report("memory", "more memory than allowed")
-    ballast = bytearray()
+    ballast = None
     try:
-        ballast = bytearray(BALLAST_BYTES)
+        # Address space to give back when there is no more, so that there is enough to say so.
+        ballast = np.empty(BALLAST_BYTES, dtype=np.uint8)
         runner = Runner(job.source, job.seed, namespace, static=job.layers.static)
         lengths = [text.n for text in job.texts]
         report = runner.run(job.texts, lambda position, weights: buffer.write_weights(lengths, position, weights))
@@ -107,8 +110,9 @@ class Runner:
         return Report("ok")
 
     def _weights(self, code: types.CodeType, text: Text) -> np.ndarray:
-        digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
-        self._namespace.seeds.start(int.from_bytes(digest.digest()[:16], "little"))
+        if "random" in self._source:
+            digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
+            self._namespace.seeds.start(int.from_bytes(digest.digest()[:16], "little"))
         names = self._namespace.globals()
         exec(code, names)
         entry = names.get(ENTRY)

@@ -18,6 +18,8 @@ _NOBODY = 65534
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 STACK_BYTES = 8 << 20
+# The server has about ten open; a small limit makes closing them all quick.
+MAX_DESCRIPTORS = 64
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -53,27 +55,47 @@ class Confinement:
         user = "user nobody, " if os.geteuid() == 0 else ""
         return f"seccomp ({ALLOWED_CALLS} system calls allowed), {landlock}, {user}no capabilities, static check"
 
-    def apply(self, server: int, limits: Limits, *, kernel: bool) -> None:
-        """Confines this process, which is a child of `server`; there is no way back.
+    def enter_server(self) -> None:
+        """Gives up, in the server and so in all its children, what the server does not need either.
 
         Raises:
-            OSError: where a layer that is asked for does not hold.
+            OSError: where the kernel refuses.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGPROF):
-            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._drop_privileges()
+        for name, value in (("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0), ("RLIMIT_MEMLOCK", 0), ("RLIMIT_MSGQUEUE", 0)):
+            self._limit(name, value)
+        self._limit("RLIMIT_STACK", STACK_BYTES)
+        self._limit("RLIMIT_NOFILE", MAX_DESCRIPTORS)
         if self._linux:
-            # After the change of user, which would undo it.
-            self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             self._prctl(_PR_SET_DUMPABLE, 0)
             self._prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+    def enter_child(self, server: int, limits: Limits, *, memory: int, kernel: bool) -> None:
+        """Confines this process, a fork of the server; there is no way back.
+
+        Args:
+            server: process id of the server.
+            limits: what the program may use.
+            memory: bytes of address space that the server has.
+            kernel: whether the kernel layers are wanted.
+
+        Raises:
+            OSError: where a layer that is wanted does not hold.
+        """
+        if self._linux:
+            self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != server:
                 raise OSError("the server is gone")
         if kernel and self._landlock:
             self._landlock.apply()
-        self._limit(limits)
-        os.closerange(0, _descriptor_limit())
+        self._limit("RLIMIT_NPROC", 0)
+        self._limit("RLIMIT_NOFILE", 0)
+        self._limit("RLIMIT_AS", memory + (limits.memory_mb << 20))
+        # The timer counts hundredths of a second; the limit, in whole seconds, is its backstop.
+        self._limit("RLIMIT_CPU", math.ceil(limits.cpu_seconds) + 1)
+        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+        os.closerange(0, MAX_DESCRIPTORS)
         if kernel and self._seccomp:
             self._seccomp.apply()
 
@@ -95,45 +117,21 @@ class Confinement:
             if self._libc.capset(ctypes.byref(header), (ctypes.c_uint32 * 6)()) != 0:
                 raise OSError(ctypes.get_errno(), "capset")
 
-    def _limit(self, limits: Limits) -> None:
-        # The timer counts hundredths of a second; the limit, in whole seconds, is its backstop.
-        signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
-        cpu = math.ceil(limits.cpu_seconds) + 1
-        wanted = {
-            "RLIMIT_CPU": cpu,
-            "RLIMIT_FSIZE": 0,
-            "RLIMIT_CORE": 0,
-            "RLIMIT_NOFILE": 0,
-            "RLIMIT_NPROC": 0,
-            "RLIMIT_MEMLOCK": 0,
-            "RLIMIT_MSGQUEUE": 0,
-            "RLIMIT_STACK": STACK_BYTES,
-            "RLIMIT_AS": _address_space() + (limits.memory_mb << 20),
-        }
-        for name, value in wanted.items():
-            which = getattr(resource, name, None)
-            if which is None:
-                continue
-            hard = resource.getrlimit(which)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            try:
-                resource.setrlimit(which, (value, value))
-            except (OSError, ValueError):
-                if self._linux:
-                    raise  # elsewhere some limits cannot be set at all
-
-
-def _descriptor_limit() -> int:
-    """One more than the largest descriptor that is open."""
-    for folder in ("/proc/self/fd", "/dev/fd"):
+    def _limit(self, name: str, value: int) -> None:
+        which = getattr(resource, name, None)
+        if which is None:
+            return
+        hard = resource.getrlimit(which)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
         try:
-            return max(map(int, os.listdir(folder))) + 1  # noqa: PTH208 - cheaper, once for every program
-        except OSError:
-            continue
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16)
+            resource.setrlimit(which, (value, value))
+        except (OSError, ValueError):
+            if self._linux:
+                raise  # elsewhere some limits cannot be set at all
 
 
-def _address_space() -> int:
+def address_space() -> int:
     """Bytes of address space that this process has now; 0 where the system does not say."""
     try:
         with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - cheaper, once for every program

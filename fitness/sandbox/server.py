@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import os
 import select
@@ -12,14 +13,27 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from fitness.sandbox.buffer import Buffer
-from fitness.sandbox.child import Job, run_child
-from fitness.sandbox.confine import Confinement
+from fitness.sandbox.child import Job, Runner, run_child
+from fitness.sandbox.confine import Confinement, address_space
 from fitness.sandbox.namespace import Namespace
 from fitness.sandbox.outcome import Layers, Limits
 from fitness.sandbox.wire import RECORD, Closed, receive_message, send_message
 from fitness.text import Text, fields
 
+# Run once in the server, so that children find caches filled and code specialised.
+_WARM_UP = """
+import math
+
+def program(text):
+    weights = np.zeros((text.n, text.n))
+    for i in range(text.n):
+        for j in range(i + 1):
+            weights[i, j] = math.exp(-abs(i - j)) if text.tokens[i] != text.tokens[j] else 1.0
+    return weights + 0.5 * (text.distance == 1) + 0.1 * text.is_first
+"""
 # Matrices of texts are computed ahead up to this size; beyond it, forking costs more than computing them does.
 AHEAD_BYTES = 24 << 20
 
@@ -33,15 +47,20 @@ def main(descriptor: int, kernel: int) -> None:
     """
     os.environ.clear()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = socket.socket(fileno=descriptor)
+    # A low number, so that children can close all there are by closing few.
+    connection = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3))
+    os.close(descriptor)
     with contextlib.suppress(Closed):
         try:
-            server = Server(connection, Confinement(kernel=bool(kernel)))
+            confinement = Confinement(kernel=bool(kernel))
+            server = Server(connection, confinement)
+            confinement.enter_server()
         except OSError as error:
             send_message(connection, {"error": str(error)})
             return
         send_message(connection, {"ready": server.confinement.description})
         _forget_streams()
+        server.warm_up()
         server.serve()
 
 
@@ -75,6 +94,13 @@ class Server:
             # A copy of the connection may outlive its owner in a fork of it; the owner's death does not go unnoticed.
             self._owner = os.pidfd_open(os.getppid())
             self._waiting.append(self._owner)  # type: ignore[arg-type]
+
+    def warm_up(self) -> None:
+        """Runs a program of ours here."""
+        text = Text(["One", " two", " three", "."] * 4)
+        for static, namespace in self._namespaces.items():
+            Runner(_WARM_UP, "", namespace, static=static).run([text] * 8, lambda position, weights: None)
+        np.random.seed(0)
 
     def serve(self) -> None:
         """Answers messages until the connection or its owner is gone."""
@@ -122,6 +148,7 @@ class Server:
             bytes.fromhex(message["nonce"]),
             limits,
             Layers(message["static"], message["kernel"]),
+            address_space(),
         )
         server = os.getpid()
         child = os.fork()

@@ -97,8 +97,10 @@ class Breaker:
             return self._down
 
     def exhausted(self, key: str, message: str, wait: float | None = None) -> Down | None:
-        """A call has failed in all its attempts: None where the endpoint answered others meanwhile, so that it is the
-        call's own fault; otherwise the endpoint is down.
+        """A call has failed in all its attempts.
+
+        Returns:
+            None where the endpoint answered others meanwhile, so that it is the call's own fault; else it is down now.
         """
         with self._lock:
             if self._signs_of_life > self._first_failure.get(key, self._signs_of_life):

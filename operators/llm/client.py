@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from operators.llm.breaker import Breaker, Down, Time
-from operators.llm.budget import Budget, Reservation
-from operators.llm.calls import CallStore, Message, Reply, Spend, call_key, spend_of
-from operators.llm.failures import BudgetSpent, CallFailed, EndpointDown, ReplayMiss
+from operators.llm.calls import CallStore, Message, Reply, Spend
+from operators.llm.failures import CallFailed, EndpointDown
 from operators.llm.keys import api_key
-from operators.llm.request import Answer, Requests, Unanswered, most_prompt_tokens
-from operators.llm.settings import Limits, ModelEntry, cost_usd, longest_reply, sampling
+from operators.llm.ledger import Call, Ledger
+from operators.llm.request import Requests, Unanswered
+from operators.llm.settings import Limits, ModelEntry
 
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -27,8 +27,8 @@ CHECK_MESSAGES: list[Message] = [{"role": "user", "content": "Reply with the wor
 class RealTime:
     """The real clock, with waits that end when the client stops."""
 
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
 
     def now(self) -> float:
         """Seconds since some fixed moment."""
@@ -36,7 +36,7 @@ class RealTime:
 
     def wait(self, seconds: float) -> bool:
         """Waits; true where the client was stopped meanwhile."""
-        return self.stopping.wait(seconds)
+        return self._stopping.wait(seconds)
 
 
 class Client:
@@ -48,7 +48,7 @@ class Client:
         max_in_flight: requests at a time.
         retries: how often a request is tried again after a rate limit, a timeout, a lost connection or a server error.
         mode: "live", or "replay": from the store alone.
-        clock: the clock.
+        clock: the clock; None is the real one.
     """
 
     def __init__(
@@ -61,13 +61,12 @@ class Client:
         mode: Literal["live", "replay"] = "live",
         clock: Time | None = None,
     ) -> None:
-        self._store = store
-        self._budget = Budget(limits, spend_of(store.calls()))
+        self._ledger = Ledger(store, limits)
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._retries = retries
         self._mode = mode
-        self._real = RealTime()
-        self._time = clock or self._real
+        self._stopping = threading.Event()
+        self._time = clock or RealTime(self._stopping)
         self._requests = Requests()
         self._lock = threading.Lock()
         self._breakers: dict[tuple[str | None, str], Breaker] = {}
@@ -77,22 +76,22 @@ class Client:
     @property
     def spent(self) -> Spend:
         """What all sessions on this store have spent, requests in flight not counted."""
-        return self._budget.spent
+        return self._ledger.budget.spent
 
     def stop(self) -> None:
-        """Ends all waiting with `CallFailed("stopped")`; requests in flight are answered and stored."""
-        self._real.stopping.set()
-        self._budget.wake()
+        """Ends all waiting with `CallFailed` of kind "stopped"; requests in flight are answered and stored."""
+        self._stopping.set()
+        self._ledger.budget.wake()
 
     def close(self) -> None:
-        """Closes all connections; call it when no request is in flight."""
+        """Stops, and closes all connections; for when no request is in flight."""
         self.stop()
         self._requests.close()
 
     def complete(
         self, entry: ModelEntry, messages: Sequence[Message], *, sample: int, purpose: Mapping[str, Any]
     ) -> Reply:
-        """The reply to a prompt; from the store where it was ever asked before.
+        """The reply to a prompt; from the store where it was asked before.
 
         Args:
             entry: whom to ask.
@@ -107,34 +106,33 @@ class Client:
             CallFailed: where this call alone came to nothing.
             UserError: where the key is missing.
         """
-        key = call_key(entry, messages, sample)
-        with self._alone_with(key):
-            record = self._store.get(key)
-            if record is not None:
-                return Reply.of(key, record, cached=True)
+        call = Call.of(entry, messages, sample, purpose)
+        with self._alone_with(call.key):
+            reply = self._ledger.stored(call.key)
+            if reply is not None:
+                return reply
             if self._mode == "replay":
-                raise self._missed(key, entry)
+                raise self._ledger.missed(call)
             try:
-                return self._ask(key, entry, messages, sample, purpose)
+                return self._ask(call)
             except CallFailed as failure:
-                self._give_up(key, failure)
+                self._ledger.gave_up(call, failure)
                 raise
 
     def check(self, entry: ModelEntry) -> Reply:
-        """Asks for one word, to see whether an endpoint answers; counts against the budget, and is asked every time.
+        """Asks for one word, to see whether an endpoint answers; asked anew every time, and paid for.
 
         Raises:
-            BudgetSpent, EndpointDown, CallFailed, UserError: as `complete`, without retries.
+            BudgetSpent, EndpointDown, CallFailed, UserError: as `complete`, but without retries.
         """
-        number = 0
-        while self._store.get(call_key(entry, CHECK_MESSAGES, number)) is not None:
-            number += 1
-        key = call_key(entry, CHECK_MESSAGES, number)
-        with self._alone_with(key):
-            try:
-                return self._attempt(key, entry, CHECK_MESSAGES, number, {"operator": "check"}, self._breaker(entry))
-            except _TryAgain as again:
-                raise CallFailed(again.failure.kind, str(again.failure)) from None
+        purpose = {"operator": "check"}
+        call = Call.of(entry, CHECK_MESSAGES, 0, purpose)
+        while self._ledger.stored(call.key) is not None:
+            call = Call.of(entry, CHECK_MESSAGES, call.sample + 1, purpose)
+        try:
+            return self._attempt(call, self._breaker(entry))
+        except _TryAgain as again:
+            raise CallFailed(again.failure.kind, str(again.failure)) from None
 
     @contextmanager
     def _alone_with(self, key: str) -> Iterator[None]:
@@ -155,167 +153,75 @@ class Client:
         with self._lock:
             return self._breakers.setdefault((entry.base_url, entry.model), Breaker(self._time))
 
-    def _ask(
-        self, key: str, entry: ModelEntry, messages: Sequence[Message], sample: int, purpose: Mapping[str, Any]
-    ) -> Reply:
-        breaker = self._breaker(entry)
-        for attempt in range(self._retries + 1):
+    def _ask(self, call: Call) -> Reply:
+        """Attempts a call until it is answered or there is no hope."""
+        breaker = self._breaker(call.entry)
+        attempts = 0
+        while True:
             try:
-                return self._attempt(key, entry, messages, sample, purpose, breaker)
+                return self._attempt(call, breaker)
             except _TryAgain as again:
                 failure = again.failure
+            attempts += 1
             asked = failure.retry_after
-            if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
-                down = breaker.exhausted(key, str(failure), asked)
-                raise self._down(entry, down) if down else CallFailed(failure.kind, str(failure))
-            if attempt < self._retries and self._time.wait(_backoff(key, attempt) if asked is None else asked):
-                raise CallFailed("stopped", "the client was stopped before the call was answered")
-        down = breaker.exhausted(key, str(failure))
-        raise self._down(entry, down) if down else CallFailed(failure.kind, str(failure))
+            too_long = asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS
+            if too_long or attempts > self._retries:
+                down = breaker.exhausted(call.key, str(failure), asked if too_long else None)
+                raise self._down(call.entry, down) if down else CallFailed(failure.kind, str(failure))
+            self._wait(_backoff(call.key, attempts) if asked is None else asked)
 
-    def _attempt(
-        self,
-        key: str,
-        entry: ModelEntry,
-        messages: Sequence[Message],
-        sample: int,
-        purpose: Mapping[str, Any],
-        breaker: Breaker,
-    ) -> Reply:
+    def _attempt(self, call: Call, breaker: Breaker) -> Reply:
         while True:
-            wait = breaker.delay()
-            if wait and self._time.wait(wait):
-                raise CallFailed("stopped", "the client was stopped before the call was sent")
+            delay = breaker.delay()
+            if delay:
+                self._wait(delay)
             with self._slots:
                 # Whoever waited for a slot may find that the endpoint has asked for a rest meanwhile.
                 if not breaker.delay():
-                    return self._send(key, entry, messages, sample, purpose, breaker)
+                    return self._send(call, breaker)
 
-    def _send(
-        self,
-        key: str,
-        entry: ModelEntry,
-        messages: Sequence[Message],
-        sample: int,
-        purpose: Mapping[str, Any],
-        breaker: Breaker,
-    ) -> Reply:
+    def _send(self, call: Call, breaker: Breaker) -> Reply:
         down = breaker.enter()
         if down:
-            raise self._down(entry, down)
+            raise self._down(call.entry, down)
         try:
-            api_key(entry)
-            reservation, request = self._book(key, entry, messages)
+            api_key(call.entry)
+            booking = self._ledger.book(call, self._stopping.is_set)
         except BaseException:
             breaker.leave()
             raise
         try:
-            answer = self._requests.send(entry, messages, key)
+            answer = self._requests.send(call.entry, call.messages, call.key)
         except Unanswered as failure:
-            self._book_unanswered(request, reservation, failure)
-            raise self._judge(key, entry, breaker, failure) from None
+            self._ledger.unanswered(booking, failure)
+            raise self._judge(call, breaker, failure) from None
         except BaseException:
             breaker.leave()
-            self._budget.settle(reservation, Spend(1, lost_tokens=reservation.tokens, usd=reservation.usd))
+            self._ledger.broken_off(booking)
             raise
-        reply = self._keep(key, entry, messages, sample, purpose, answer, reservation, request)
-        breaker.answered(key)
-        return reply
+        breaker.answered(call.key)
+        return self._ledger.answered(call, booking, answer)
 
-    def _book(self, key: str, entry: ModelEntry, messages: Sequence[Message]) -> tuple[Reservation, str]:
-        """Sets aside what a request can cost, and writes that down before it goes out: a kill may come any time."""
-        prompt = most_prompt_tokens(messages)
-        usd = cost_usd(entry, prompt, longest_reply(entry))
-        tokens = prompt + longest_reply(entry)
-        reservation = self._budget.reserve(tokens, usd, self._real.stopping.is_set)
-        if reservation is None:
-            raise CallFailed("stopped", "the client was stopped before the call was sent")
-        number = 0
-        while self._store.get(f"sent:{key}:{number}") is not None:
-            number += 1
-        request = f"sent:{key}:{number}"
-        self._store.put(request, {"event": "sent", "model": entry.model, "tokens": tokens, "cost_usd": usd})
-        return reservation, request
-
-    def _book_unanswered(self, request: str, reservation: Reservation, failure: Unanswered) -> None:
-        calls = int(failure.reached)
-        tokens, usd = (reservation.tokens, reservation.usd) if failure.billed else (0, 0.0)
-        self._store.put(
-            request.replace("sent", "unanswered", 1),
-            {"event": "unanswered", "kind": failure.kind, "calls": calls, "tokens": tokens, "cost_usd": usd},
-        )
-        self._budget.settle(reservation, Spend(calls=calls, lost_tokens=tokens, usd=usd))
-
-    def _judge(self, key: str, entry: ModelEntry, breaker: Breaker, failure: Unanswered) -> Exception:
+    def _judge(self, call: Call, breaker: Breaker, failure: Unanswered) -> Exception:
         """What to raise for a request that failed; tells the breaker."""
+        message = str(failure)
         if failure.hopeless:
-            return self._down(entry, breaker.close_for_good(str(failure)))
+            return self._down(call.entry, breaker.close_for_good(message))
         if not failure.transient:
-            down = breaker.refused(str(failure))
-            return self._down(entry, down) if down else CallFailed(failure.kind, str(failure))
+            down = breaker.refused(message)
+            return self._down(call.entry, down) if down else CallFailed(failure.kind, message)
         if failure.retry_after:
             breaker.hold(min(failure.retry_after, LONGEST_RETRY_AFTER_SECONDS))
-        down = breaker.failed(key)
-        return self._down(entry, down) if down else _TryAgain(failure)
+        down = breaker.failed(call.key)
+        return self._down(call.entry, down) if down else _TryAgain(failure)
 
-    def _keep(
-        self,
-        key: str,
-        entry: ModelEntry,
-        messages: Sequence[Message],
-        sample: int,
-        purpose: Mapping[str, Any],
-        answer: Answer,
-        reservation: Reservation,
-        request: str,
-    ) -> Reply:
-        usd = cost_usd(entry, answer.prompt_tokens, answer.completion_tokens)
-        record = {
-            "event": "answered",
-            "model": entry.model,
-            "settings": sampling(entry),
-            "messages": list(messages),
-            "sample": sample,
-            "purpose": dict(purpose),
-            "text": answer.text,
-            "finish": answer.finish,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "estimated": answer.estimated,
-            "cost_usd": usd,
-            "request": request,
-        }
-        try:
-            self._store.put(key, record)
-        finally:
-            self._budget.settle(reservation, Spend(1, answer.prompt_tokens, answer.completion_tokens, 0, usd))
-        return Reply.of(key, record, cached=False)
+    def _wait(self, seconds: float) -> None:
+        if self._time.wait(seconds):
+            raise CallFailed("stopped", "the client was stopped before the call was answered")
 
     def _down(self, entry: ModelEntry, down: Down) -> EndpointDown:
         wait = 0.0 if down.permanent else max(0.0, down.until - self._time.now())
         return EndpointDown(entry.model, down.message, permanent=down.permanent, wait_seconds=wait)
-
-    def _give_up(self, key: str, failure: CallFailed) -> None:
-        """Remembers how a call ended, so that a replay ends it likewise."""
-        if failure.kind == "stopped":
-            return
-        limit = failure.limit if isinstance(failure, BudgetSpent) else ""
-        self._store.put(
-            f"gave-up:{key}", {"event": "gave up", "kind": failure.kind, "message": str(failure), "limit": limit}
-        )
-
-    def _missed(self, key: str, entry: ModelEntry) -> Exception:
-        record = self._store.get(f"gave-up:{key}")
-        if record is None:
-            return ReplayMiss(
-                f"replay: no reply of {entry.model} is stored for call {key[:12]}; the configuration, a template or the "
-                "code differs from the run that is replayed; run it live to go on from here"
-            )
-        if record["kind"] == "budget spent":
-            return BudgetSpent(record["limit"], record["message"])
-        if record["kind"] == "endpoint down":
-            return EndpointDown(entry.model, record["message"], permanent=True)
-        return CallFailed(record["kind"], record["message"])
 
 
 class _TryAgain(Exception):  # noqa: N818 - goes from one attempt to the next
@@ -324,7 +230,7 @@ class _TryAgain(Exception):  # noqa: N818 - goes from one attempt to the next
         self.failure = failure
 
 
-def _backoff(key: str, attempt: int) -> float:
+def _backoff(key: str, attempts: int) -> float:
     """Seconds to wait; spread by the call's key, so that calls that failed together do not return together."""
     spread = 0.5 + int(key[:4], 16) / 0x20000
-    return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**attempt) * spread
+    return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempts - 1)) * spread

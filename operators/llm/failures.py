@@ -45,5 +45,5 @@ class EndpointDown(CallFailed):
         self.wait_seconds = wait_seconds
 
 
-class ReplayMiss(UserError):
+class ReplayMiss(UserError):  # noqa: N818 - as UserError's other kinds
     """A replay needs a reply that was never stored."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import openai
 
-from fitness.errors import UserError
 from operators.llm.calls import Message
 from operators.llm.keys import HIDDEN, api_key, public_url, scrub
 from operators.llm.settings import ModelEntry, sampling
@@ -268,9 +267,10 @@ def read_answer(body: bytes, messages: Sequence[Message]) -> Answer:
         ) from None
     if refusal and not text:
         text, finish = refusal, "refusal"
-    known = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
-    prompt, completion = counts if known else (most_prompt_tokens(messages), len(text.encode()))
-    return Answer(text, finish, int(prompt), int(completion), not known)
+    prompt, completion = counts
+    if isinstance(prompt, int) and isinstance(completion, int) and prompt >= 0 and completion >= 0:
+        return Answer(text, finish, prompt, completion, False)
+    return Answer(text, finish, most_prompt_tokens(messages), len(text.encode()), True)
 
 
 def _text(content: Any) -> str:

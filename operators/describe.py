@@ -1,0 +1,1 @@
+def described(tree): return None

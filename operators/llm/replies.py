@@ -1,0 +1,198 @@
+"""Programs in a model's reply: found tolerantly, judged strictly. Nothing of a reply is ever run here."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from dataclasses import dataclass
+
+from fitness.program import ENTRY, Program, ProgramError
+from operators.protocol import Failure, Proposal
+
+MAX_CANDIDATES = 8
+MAX_SOURCE_CHARACTERS = 20_000
+MAX_REPLY_CHARACTERS = 400_000
+MAX_NOTE_CHARACTERS = 120
+MAX_TRIALS = 32
+
+# Why a reply ended where its model was stopped rather than done.
+CUT_OFF = {"length", "max_tokens"}
+REFUSED = {"refusal", "content_filter"}
+
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^`\n]*$")
+_PYTHON = {"", "python", "py", "python3", "py3", "python2"}
+_DEFINES = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{ENTRY}\b", re.MULTILINE)
+_BEGINS = re.compile(r"^(import |from |def |@)", re.MULTILINE)
+_REFUSAL = re.compile(
+    r"\b(i can(no|')?t|i cannot|i'm sorry|i am sorry|i am unable|i'm unable|as an ai)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A stretch of a reply that may be code; `closed` where it is known to have its end."""
+
+    source: str
+    closed: bool
+
+
+def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
+    """Finds the programs of a reply.
+
+    Args:
+        text: what the model said.
+        finish: why it ended, as in `Reply.finish`.
+
+    Returns:
+        At least one entry, in the reply's order. A proposal's source parses as a program. What looks like a program and
+        is none is a failure of kind "syntax" or "rejected" (with its line), "cut off" or "too long". A reply without
+        any is one failure: "empty", "refusal", "cut off", "no program" (code that defines none) or "no code".
+    """
+    words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).strip()
+    blocks = _fenced(words) or _bare(words)
+    programs = [block for block in blocks if _DEFINES.search(block.source)]
+    if not programs:
+        return [_nothing(words, text, finish, bool(blocks))]
+    found: list[Proposal | Failure] = []
+    for block in programs:
+        unfinished = finish in CUT_OFF and not block.closed and block is blocks[-1]
+        found += _judge_block(block.source, unfinished)
+    return found[:MAX_CANDIDATES]
+
+
+def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
+    if finish in REFUSED:
+        return Failure("refusal", "the model refused, or its reply was filtered")
+    if finish in CUT_OFF and text.strip():
+        return Failure("cut off", "the reply ended before any program was complete; allow a larger max_tokens")
+    if not words:
+        return Failure("empty", "the reply is empty")
+    if has_code:
+        return Failure("no program", f"the reply's code defines no function `{ENTRY}(text)`")
+    if _REFUSAL.search(words[:400]):
+        return Failure("refusal", "the model refused")
+    return Failure("no code", "the reply holds no code")
+
+
+def _fenced(words: str) -> list[_Block]:
+    """Blocks between fences whose language is Python or not given; the last one may lack its end."""
+    blocks, lines = [], []
+    opened: re.Match[str] | None = None
+    for line in words.split("\n"):
+        fence = _FENCE.match(line)
+        if opened is None:
+            opened = fence
+        elif fence and _closes(fence, opened):
+            blocks.append(_block(opened, lines, closed=True))
+            opened, lines = None, []
+        else:
+            lines.append(line)
+    if opened is not None:
+        blocks.append(_block(opened, lines, closed=False))
+    return [block for block in blocks if block is not None]
+
+
+def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
+    mark, first = fence["fence"], opened["fence"]
+    return mark[0] == first[0] and len(mark) >= len(first) and not fence["language"]
+
+
+def _block(opened: re.Match[str], lines: list[str], *, closed: bool) -> _Block | None:
+    if opened["language"].lower() not in _PYTHON:
+        return None
+    return _Block(textwrap.dedent("\n".join(lines)).strip("\n"), closed)
+
+
+def _bare(words: str) -> list[_Block]:
+    """Code without fences: from the first line that can begin it, as far as it parses."""
+    defines = _DEFINES.search(words)
+    begins = [match.start() for match in _BEGINS.finditer(words) if defines and match.start() <= defines.start()]
+    for begin in begins[:MAX_TRIALS]:
+        code = words[begin : begin + MAX_SOURCE_CHARACTERS]
+        sound = _sound_beginning(code)
+        if sound and _DEFINES.search(sound):
+            return [_Block(sound, closed=len(sound) < len(code.rstrip()))]
+    # What does not parse from anywhere is still an attempt, and its error is worth knowing.
+    return [_Block(words[begins[-1] :], closed=False)] if begins else []
+
+
+def _sound_beginning(code: str) -> str:
+    """The longest beginning of whole lines that parses, as far as the parser's errors lead to it; may be empty."""
+    lines = code.split("\n")
+    count = len(lines)
+    for _ in range(MAX_TRIALS):
+        try:
+            ast.parse("\n".join(lines[:count]))
+        except SyntaxError as error:
+            # What stands before the line of the error may be sound; the line itself is not.
+            count = min(count, max(1, error.lineno or count)) - 1
+        except (ValueError, RecursionError, MemoryError):
+            return ""
+        else:
+            return "\n".join(lines[:count]).rstrip()
+    return ""
+
+
+def _judge_block(source: str, unfinished: bool) -> list[Proposal | Failure]:
+    if len(source) > MAX_SOURCE_CHARACTERS:
+        message = f"the code has {len(source)} characters, {MAX_SOURCE_CHARACTERS} are the most"
+        return [Failure("too long", message)]
+    if unfinished:
+        sound = _sound_beginning(source)
+        source = sound if _DEFINES.search(sound) else source
+    sources = _separate(source)
+    return [_judge(each, unfinished and each is sources[-1]) for each in sources]
+
+
+def _separate(source: str) -> list[str]:
+    """One source for each function `program` of a block, each with all else that the block defines."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return [source]
+    entries = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+    kept = [node for node in body if node not in entries and not _is_trial(node)]
+    if len(entries) == 1 and len(kept) + 1 == len(body):
+        return [source]
+    lines = source.split("\n")
+    order = [sorted([*kept, entry], key=lambda node: (node.lineno, node.col_offset)) for entry in entries]
+    return ["\n".join(_lines_of(lines, node) for node in nodes) for nodes in order] or [source]
+
+
+def _is_trial(node: ast.stmt) -> bool:
+    """A statement that tries a program out, or has no effect: no part of the program."""
+    if isinstance(node, ast.If):
+        return "__name__" in ast.dump(node.test)
+    if not isinstance(node, ast.Expr):
+        return False
+    called = {call.func.id for call in ast.walk(node) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
+    has_call = any(isinstance(child, ast.Call) for child in ast.walk(node))
+    return not has_call or bool(called & {"print", ENTRY})
+
+
+def _lines_of(lines: list[str], node: ast.stmt) -> str:
+    decorators = node.decorator_list if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
+def _judge(source: str, unfinished: bool) -> Proposal | Failure:
+    try:
+        program = Program.parse(source)
+        note = program.docstring
+    except ProgramError as error:
+        if unfinished:
+            return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens", error.line)
+        return Failure(error.kind, str(error), error.line)
+    except (RecursionError, MemoryError):
+        return Failure("syntax", "nested too deeply")
+    if unfinished and not _ends_in_return(program.source):
+        return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens")
+    return Proposal(program.source, " ".join(note.split())[:MAX_NOTE_CHARACTERS])
+
+
+def _ends_in_return(source: str) -> bool:
+    entry = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+    return isinstance(entry[-1].body[-1], ast.Return)

@@ -1,0 +1,117 @@
+"""Syntax trees of programs: taking them apart, adding a line, and printing them so that a person can read them."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import textwrap
+
+from fitness.program import ENTRY, Program
+
+NAME = "weights"
+DOC_WIDTH = 100
+
+
+def tree_of(program: Program) -> ast.Module:
+    """A fresh syntax tree of a program, docstring included."""
+    return ast.parse(program.source)
+
+
+def copy_of(tree: ast.Module) -> ast.Module:
+    """A deep copy."""
+    return copy.deepcopy(tree)
+
+
+def entry(tree: ast.Module) -> ast.FunctionDef:
+    """The function `program` of a module.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    for node in reversed(tree.body):
+        if isinstance(node, ast.FunctionDef) and node.name == ENTRY:
+            return node
+    raise ValueError(f"no function `{ENTRY}`")
+
+
+def expression(source: str) -> ast.expr:
+    """Syntax tree of one expression."""
+    return ast.parse(source, mode="eval").body
+
+
+def program_tree(start: str) -> ast.Module:
+    """A program that returns one expression, as a tree."""
+    return ast.parse(f"def {ENTRY}(text):\n    {NAME} = {start}\n    return {NAME}\n")
+
+
+def step_source(pattern: str, coefficient: float, *, times: bool) -> str:
+    """What follows `weights` in a line that adds a pattern, or multiplies by 1 + coefficient * pattern."""
+    term = f"{spell(abs(coefficient))} * {_in_brackets(pattern)}"
+    if times:
+        return f"* (1 {'-' if coefficient < 0 else '+'} {term})"
+    return f"+ {term}"
+
+
+def append_line(tree: ast.Module, operation: str) -> ast.Module:
+    """A copy in which one more line changes the weights before they are returned.
+
+    Args:
+        tree: a program whose last statement returns its weights.
+        operation: what follows `weights` in the new line, such as `+ 0.3 * text.is_comma`.
+
+    Raises:
+        ValueError: where the program does not end in the only `return` that it has.
+    """
+    changed = copy_of(tree)
+    body = entry(changed).body
+    last = body[-1]
+    returns = sum(isinstance(node, ast.Return) for node in ast.walk(entry(changed)))
+    if not isinstance(last, ast.Return) or last.value is None or returns != 1:
+        raise ValueError("the program does not end in its only return")
+    if isinstance(last.value, ast.Name):
+        name = last.value.id
+        new = []
+    else:
+        name = NAME
+        new = [ast.Assign([ast.Name(NAME, ast.Store())], last.value)]
+    line = ast.parse(f"{name} = {name} {operation}").body[0]
+    body[-1:] = [*new, line, ast.Return(ast.Name(name, ast.Load()))]
+    return ast.fix_missing_locations(changed)
+
+
+def spell(number: float, digits: int = 2) -> str:
+    """A number to so many significant digits, without an exponent where that is short."""
+    text = f"{number:.{digits}g}"
+    return text if "e" not in text else f"{float(text):.6f}".rstrip("0").rstrip(".") if abs(number) > 1e-5 else text
+
+
+def rounded(number: float, digits: int = 2) -> float:
+    """The number that `spell` writes."""
+    return float(spell(number, digits))
+
+
+def to_source(tree: ast.Module, doc: str | None = None) -> str:
+    """Source text of a program.
+
+    Args:
+        tree: the program; left unchanged.
+        doc: a new docstring; None keeps the one it has.
+    """
+    if doc is None:
+        return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    changed = copy_of(tree)
+    function = entry(changed)
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        del function.body[0]
+    lines = textwrap.wrap(doc, DOC_WIDTH)
+    text = lines[0] if len(lines) == 1 else "\n    ".join(lines) + "\n    "
+    function.body.insert(0, ast.Expr(ast.Constant(text)))
+    return ast.unparse(ast.fix_missing_locations(changed)) + "\n"
+
+
+def _in_brackets(source: str) -> str:
+    node = expression(source)
+    simple = isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Name, ast.Constant))
+    product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Pow))
+    return source if simple or product else f"({source})"
