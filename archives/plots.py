@@ -75,16 +75,14 @@ def _coverage(axes: Any, library: Library, curve: Sequence[Point]) -> None:
         axes.plot(len(library.members), chosen.within_epsilon, "o", color="black", label="this library")
     axes.axhline(len(library.heads), color="black", linewidth=0.8, linestyle=":")
     axes.set(xlabel="programs", ylabel="heads within epsilon of their best", ylim=(0, len(library.heads) * 1.05))
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _head_iou(axes: Any, library: Library, curve: Sequence[Point]) -> None:
     del curve
-    heads = len(library.heads)
-    held_out = sorted(line.iou_held_out or 0.0 for line in library.heads)
-    axes.step(held_out, np.arange(1, heads + 1) / heads, where="post", **STYLES["held_out"])
+    axes.ecdf([line.iou_held_out or 0.0 for line in library.heads], **STYLES["held_out"])
     if library.test is not None:
-        test = sorted(line.iou_test.value if line.iou_test else 0.0 for line in library.heads)
-        axes.step(test, np.arange(1, heads + 1) / heads, where="post", **STYLES["test"])
+        axes.ecdf([line.iou_test.value if line.iou_test else 0.0 for line in library.heads], **STYLES["test"])
     axes.set(xlabel="IoU of a head with its program", ylabel="share of heads at or below", xlim=(0, 1), ylim=(0, 1.02))
 
 
@@ -107,3 +105,4 @@ def _excess(axes: Any, library: Library, curve: Sequence[Point]) -> None:
             label="this library",
         )
     axes.set(xlabel="programs", ylabel="IoU above the best single program")
+    axes.xaxis.get_major_locator().set_params(integer=True)

@@ -50,11 +50,13 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
 
 def literal(docstring: str, indent: str) -> str:
     """A docstring as it stands in source, first line unindented, the others behind `indent`."""
-    plain = docstring.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    plain = docstring.strip().replace("\\", "\\\\")
+    plain = plain.replace('"', '\\"') if '"""' in plain else plain
     plain = "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
-    first, *rest = plain.strip().split("\n")
+    first, *rest = plain.split("\n")
     if not rest:
-        return '"""' + (first[:-1] + '\\"' if first.endswith('"') else first) + '"""'
+        open_end = first.endswith('"') and not first.endswith('\\"')
+        return '"""' + (first[:-1] + '\\"' if open_end else first) + '"""'
     lines = [f"{indent}{line}".rstrip() for line in rest]
     return "\n".join(['"""' + first, *lines, f'{indent}"""'])
 

@@ -158,7 +158,7 @@ class Campaign:
     def _commit(self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]) -> None:
         results = self.state.enter(records)
         gains = {number: result.gain for number, result in results.items()}
-        proposals = [replace(p, gain=gains.get(p.number, 0.0)) if p.outcome == "new" else p for p in proposals]
+        proposals = [replace(p, gain=gains.get(p.number or 0, 0.0)) if p.outcome == "new" else p for p in proposals]
         now = time.monotonic()
         seconds, self._clock = now - self._clock, now
         self._seconds += seconds

@@ -56,7 +56,7 @@ def call(command: Callable[[], Any], *, as_json: bool) -> None:
 @app.command()
 def run(
     config: Annotated[str, typer.Argument(help="A YAML file, or a preset such as quickstart.", show_default=False)],
-    run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run [default: runs/CONFIG].")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run (default: runs/CONFIG).")] = None,
     settings: Settings = None,
     llm: Annotated[str, typer.Option(help="live, or replay: from stored replies alone.")] = "live",
     as_json: Json = False,
@@ -102,15 +102,14 @@ def status(
 
 @app.command()
 def library(
-    runs: Annotated[list[Path], typer.Argument(help="Runs or CSV score tables; two libraries with --compare.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs or CSV score tables; two runs are compared as well.")],
     epsilon: Annotated[
-        float | None, typer.Option(help="Cover heads within this of their best [default: 0.02].")
+        float | None, typer.Option(help="Cover heads within this of their best (default: 0.02).")
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Cover heads at this IoU or more.")] = None,
     size: Annotated[int | None, typer.Option(help="The best mean with this many programs.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Ask a solver for the optimum, or a bound.")] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Compare the libraries of two runs.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to write [default: the run, or library/].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write (default: the run, or library/).")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw coverage, ECDF and excess (extra `plots`).")] = False,
     as_json: Json = False,
 ) -> None:
@@ -124,7 +123,6 @@ def library(
             threshold=threshold,
             size=size,
             exact=exact,
-            compare=compare,
             out=out,
             plots=plots,
             quiet=as_json,

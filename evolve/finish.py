@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from archives.curves import coverage_csv, coverage_curve, curve_order
+from archives.curves import Point, coverage_csv, coverage_curve, curve_order
 from archives.export import function_names, library_json, library_json_text, library_py
 from archives.library import Library, build_library, needed_on_test
 from archives.reduce import Reduction, reduce
@@ -103,10 +103,18 @@ class Reduced:
     library: Library
     reduction: Reduction
     test: ScoreTable
+    files: list[Path]
 
 
 def reduce_and_write(
-    found: Found, score_test: TestScorer, out: Path, *, seed: int, extra: Sequence[str] = (), **criterion: Any
+    found: Found,
+    score_test: TestScorer,
+    out: Path,
+    *,
+    seed: int,
+    extra: Sequence[str] = (),
+    plots: bool = False,
+    **criterion: Any,
 ) -> Reduced:
     """Chooses a library on held-out scores, reads its test scores, and writes library.json, library.py, coverage.csv.
 
@@ -116,6 +124,7 @@ def reduce_and_write(
         out: folder for the files.
         seed: of the reduction and the bootstrap.
         extra: ids of further programs whose test scores the caller wants.
+        plots: draw the curves as well (extra `plots`).
         criterion: of `archives.reduce.reduce`: epsilon, threshold or size, and exact.
     """
     costs = found.costs
@@ -137,10 +146,22 @@ def reduce_and_write(
     )
     points = coverage_curve(found.table, reduction, curve, test=test, programs=programs)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "library.json", library_json_text(library))
-    write_atomically(out / "library.py", library_py(library))
-    write_atomically(out / "coverage.csv", coverage_csv(points))
-    return Reduced(library, reduction, test)
+    contents = {
+        "library.json": library_json_text(library),
+        "library.py": library_py(library),
+        "coverage.csv": coverage_csv(points),
+    }
+    for name, content in contents.items():
+        write_atomically(out / name, content)
+    files = [out / name for name in contents]
+    return Reduced(library, reduction, test, files + (write_plots(library, points, out) if plots else []))
+
+
+def write_plots(library: Library, points: Sequence[Point], out: Path) -> list[Path]:
+    """Draws coverage, the heads' IoU and excess as SVG and PNG; returns the files."""
+    from archives.plots import save_plots
+
+    return save_plots(library, points, out)
 
 
 def finish(
@@ -198,7 +219,7 @@ def _details(
         label: {"program": line["program"], "test": line["iou_test"], "baseline_test": float(baseline)}
         for (label, line), baseline in zip(numbers["assignment"].items(), baseline_test, strict=True)
     }
-    programs = []
+    programs: list[dict[str, Any]] = []
     for member, entry in zip(library.members, numbers["programs"], strict=True):
         picture = None
         if member.program and member.heads and len(programs) < MOST_PICTURES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def line_svg(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
+def line_svg(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
     """Curves with axes from 0, as an `<svg>` element; each series is named and has (x values, y values)."""
     width, height, left, bottom, top, right = 640, 260, 52, 40, 12, 150
     palette = ["#2171b5", "#d94801", "#238b45", "#6a51a3"]

@@ -18,6 +18,7 @@ from fitness.adapter import adapt
 from fitness.corpus import read_texts
 from fitness.errors import UserError
 from fitness.pool import Pool
+from fitness.program import Program, ProgramError
 from fitness.worker import Evaluation
 
 ROWS_SHOWN = 40
@@ -45,7 +46,8 @@ def score_programs(
         UserError: for a file that cannot be read or holds no program, and a missing model.
     """
     if path.suffix == ".csv":
-        table, evaluations = read_csv(path), []
+        table = read_csv(path)
+        evaluations: list[tuple[str, Evaluation]] = []
     else:
         table, evaluations = _evaluate(path, model, texts, max_tokens, limit, sandbox, workers)
     result = summarise(table, evaluations)
@@ -63,7 +65,7 @@ def _evaluate(
         raise UserError("score: programs need --model, a folder, a bundled name or a hub name, to be scored on")
     if not path.is_file():
         raise UserError(f"score: no file {path}; give a .py file of programs, or a .csv score table")
-    programs = adapt(path.read_text(encoding="utf-8"))
+    programs = _read_programs(path)
     console = Console(stderr=True)
     sizes = {"fit": 1, "held_out": max(1, min(limit, len(read_texts(texts)) - 2)), "test": 1}
     settings = {"model": model, "texts": texts, "max_tokens": max_tokens, "splits": sizes, "stop": {"max_programs": 1}}
@@ -71,13 +73,23 @@ def _evaluate(
     config: Config = parse_config(settings, "score")
     console.print(confinement(config), highlight=False)
     attention, spec = captured(config, console)
-    names = [name for name, _ in programs]
+    names = list(programs)
     with console.status(f"scoring {len(names)} programs"):
-        found = Pool(workers).evaluate(spec, [program for _, program in programs], "held_out")
+        found = Pool(workers).evaluate(spec, list(programs.values()), "held_out")
     nothing = np.full((len(attention.labels), sizes["held_out"]), np.nan, dtype=np.float32)
     columns = [evaluation.scores if evaluation.scores is not None else nothing for evaluation in found]
     table = ScoreTable(np.stack(columns, axis=1), attention.labels, tuple(names))
     return table, list(zip(names, found, strict=True))
+
+
+def _read_programs(path: Path) -> dict[str, Program]:
+    try:
+        return adapt(path.read_text(encoding="utf-8"))
+    except ProgramError as error:
+        line = f", line {error.line}" if error.line else ""
+        raise UserError(f"score: {path}{line}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"score: cannot read {path}: {error}") from None
 
 
 def summarise(table: ScoreTable, evaluations: list[tuple[str, Evaluation]]) -> dict[str, Any]:

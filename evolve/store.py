@@ -335,4 +335,5 @@ def _record(row: Sequence[Any]) -> ProgramRecord:
 
 
 def _proposal(row: Sequence[Any]) -> ProposalRecord:
-    return ProposalRecord(*row[:5], tuple(json.loads(row[5])), *row[6:])
+    step, slot, candidate, operator, head, parents, *rest = row
+    return ProposalRecord(step, slot, candidate, operator, head, tuple(json.loads(parents)), *rest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 ENTRY = "program"
+MAX_CHARACTERS = 100_000
 
 
 class ProgramError(ValueError):
@@ -43,8 +44,11 @@ class Program:
         """Reads source text; nothing of it is run.
 
         Raises:
-            ProgramError: where it does not parse, or defines no function `program` of one argument.
+            ProgramError: where it does not parse, is too long or too deeply nested, or defines no function `program` of
+                one argument.
         """
+        if len(source) > MAX_CHARACTERS:
+            raise ProgramError("rejected", f"{len(source)} characters long, {MAX_CHARACTERS} are allowed")
         tree = parse_tree(source)
         entry = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
         if not entry:
@@ -53,7 +57,10 @@ class Program:
         required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
         if required > 1 or not (arguments.posonlyargs or arguments.args):
             raise ProgramError("rejected", f"`{ENTRY}` must take one argument, the text", entry[-1].lineno)
-        normalised = ast.unparse(_without_docstrings(tree))
+        try:
+            normalised = ast.unparse(_without_docstrings(tree))
+        except (ValueError, RecursionError, MemoryError) as error:  # huge numbers, deep nesting
+            raise ProgramError("rejected", str(error) or "nested too deeply") from None
         return cls(source.strip() + "\n", normalised, hashlib.sha256(normalised.encode()).hexdigest()[:16])
 
     @cached_property

@@ -11,15 +11,14 @@ import math
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
 from fitness.program import ProgramError, parse_tree
 from fitness.text import Text
-from fitness.tokenizer_view import Encoding, TokenizerView
+from fitness.tokenizer_view import ENCODED, Encoding, Ids, TokenizerView
 
-MAX_CHARACTERS = 100_000
 MODULES = ("numpy", "math", "re", "collections", "itertools", "string")
 _SUBMODULES = ("numpy.random", "numpy.linalg", "numpy.fft")
 
@@ -54,7 +53,7 @@ _ATTRIBUTES_DENIED = frozenset(
     "gi_yieldfrom mro newbyteorder setfield setflags strides tb_frame tb_lasti tb_next tofile with_traceback".split()
 )
 _KNOWN_TYPES = (
-    *(Text, TokenizerView, Encoding, np.ndarray, np.dtype, np.generic, np.float64, np.int64, np.str_, np.bool_),
+    *(Text, TokenizerView, Encoding, Ids, np.ndarray, np.dtype, np.generic, np.float64, np.int64, np.str_, np.bool_),
     *(np.random.Generator, np.random.RandomState, np.finfo, np.iinfo, np.nditer, np.ufunc, np.vectorize, np.poly1d),
     *(str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, range, slice),
     *(re.Pattern, re.Match, collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque),
@@ -84,7 +83,7 @@ _HARMLESS_NODES = frozenset(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def module_names(module: str) -> Mapping[str, object]:
     """What a program may use of a module that it may import, by name.
 
@@ -106,10 +105,12 @@ def module_names(module: str) -> Mapping[str, object]:
     return {name: getattr(source, name) for name in dir(source) if not name.startswith("_") and allowed(name)}
 
 
-@lru_cache(maxsize=1)
+@cache
 def known_attributes() -> frozenset[str]:
     """Public attribute names of everything that a program can come to hold, the forbidden ones taken out."""
-    names = {name for known in _KNOWN_TYPES for name in dir(known)} | {"n", "tokens", "ids", "string", "args"}
+    names = {name for known in _KNOWN_TYPES for name in dir(known)} | {"args", *ENCODED}
+    text = Text(["a"])
+    names.update([*vars(text), *vars(text.tokenizer)])
     for module in (*MODULES, *_SUBMODULES):
         names.update(module_names(module))
     return frozenset(name for name in names if not name.startswith("_")) - _ATTRIBUTES_DENIED
@@ -130,8 +131,6 @@ def check_source(source: str | ast.Module) -> None:
         ProgramError: "syntax" where it does not parse, "rejected" where it uses what programs cannot have; with line.
     """
     if isinstance(source, str):
-        if len(source) > MAX_CHARACTERS:
-            raise ProgramError("rejected", f"{len(source)} characters long, {MAX_CHARACTERS} are allowed")
         source = parse_tree(source)
     _Checker(source).check()
 
@@ -205,9 +204,9 @@ class _Checker:
             if of_module or attribute.attr not in known:
                 self._offences += [(attribute.lineno, each) for each in self._attribute_messages(attribute, own)]
         for name in self._loads:
-            if name.id not in self._bound and name.id not in BUILTINS and name.id not in _GIVEN:
-                if not (self._lazy_annotations and id(name) in self._unread):
-                    self._offences.append((name.lineno, self._name_message(name.id)))
+            known_name = name.id in self._bound or name.id in BUILTINS or name.id in _GIVEN
+            if not known_name and not (self._lazy_annotations and id(name) in self._unread):
+                self._offences.append((name.lineno, self._name_message(name.id)))
         if self._offences:
             line, message = min(self._offences)
             raise ProgramError("rejected", message, line or None)

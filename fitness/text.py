@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fitness.tokenizer_view import TokenizerView
+
 Shape = Literal["(n, n)", "(n,)"]
 Kind = Literal["bool", "int", "float"]
 
@@ -111,6 +113,11 @@ class Text:
         for field in fields():
             getattr(self, field.name)
         return self
+
+    @property
+    def tokenizer(self) -> TokenizerView:
+        """A stand-in for the model's tokenizer that knows this text, for functions written for a tokenizer."""
+        return TokenizerView(self)
 
     # Where a token stands.
 

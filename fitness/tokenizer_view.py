@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from fitness.text import Text
 
 
+ENCODED = ("input_ids", "attention_mask", "offset_mapping")
+
+
 class _Size(int):
     """Number of elements as numpy has it (`ids.size`), and shape as torch has it (`ids.size(1)`)."""
 
@@ -24,7 +27,7 @@ class Ids(np.ndarray):
     """Token ids with the few methods of a torch tensor that such functions call."""
 
     @property
-    def size(self) -> Any:  # type: ignore[override]
+    def size(self) -> Any:
         """Number of elements; called, the shape or one dimension of it."""
         size = _Size(np.ndarray.size.__get__(self))
         size.shape = self.shape
@@ -160,8 +163,7 @@ class TokenizerView:
 
     def encode(self, text: str, *arguments: Any, **options: Any) -> Any:
         """Ids of a string, with those that the tokenizer adds unless `add_special_tokens=False`."""
-        ids = self(text, **options)["input_ids"]
-        return ids
+        return self(text, **options)["input_ids"]
 
     def tokenize(self, text: str, *arguments: Any, **options: Any) -> list[str]:
         """Tokens of a string, without those that the tokenizer adds."""

@@ -18,7 +18,7 @@ EVERYTHING = "text.distance >= 0"
 SCREENED_ELEMENTS = 25_000
 KEPT_PATTERNS = 0.7
 PRODUCT_DISCOUNT = 0.97
-WORD_LISTS = (2, 4, 8)
+WORD_LISTS = (2, 4, 6)
 FADING = tuple(f"np.exp(-np.abs(text.distance) / {tau})" for tau in (1, 2, 4, 8, 16, 32)) + tuple(
     f"(1 + np.abs(text.distance)) ** -{power}" for power in (0.5, 1.0, 2.0)
 )
@@ -56,7 +56,7 @@ class Dictionary:
         self._screen = np.flatnonzero(sample.row % stride == 0)
         self.pair_sources, self._pairs = self._evaluated(_pair_sources())
         self.token_sources, keys = self._evaluated(_token_sources())
-        queries = [trial.evaluator.pattern(_query(source))[self._screen] for source in self.token_sources]
+        queries = [trial.evaluator.pattern(query_side(source))[self._screen] for source in self.token_sources]
         self._gates = np.concatenate([keys, np.stack(queries)])
         spellings, self._token_type = np.unique(np.array(sample.tokens), return_inverse=True)
         self.spellings = [str(spelling) for spelling in spellings]
@@ -145,9 +145,9 @@ class Dictionary:
         if place < len(pairs) * 2 * count:
             pair, gate = divmod(place, 2 * count)
             token = self.token_sources[gate % count]
-            return self.pair_sources[pairs[pair]], token if gate < count else _query(token)
+            return self.pair_sources[pairs[pair]], token if gate < count else query_side(token)
         key, query = divmod(place - len(pairs) * 2 * count, count)
-        return self.token_sources[key], _query(self.token_sources[query])
+        return self.token_sources[key], query_side(self.token_sources[query])
 
     def _words(self, gradient: np.ndarray) -> list[Candidate]:
         """Lists of tokens whose keys deserve more, or less, on most texts where they occur."""
@@ -168,7 +168,8 @@ class Dictionary:
         return found
 
 
-def _query(source: str) -> str:
+def query_side(source: str) -> str:
+    """A pattern of tokens, as a pattern of queries."""
     return f"({source})[:, None]" if " " in source else f"{source}[:, None]"
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import copy
 import textwrap
+from dataclasses import dataclass
+from typing import TypeVar
 
 from fitness.program import ENTRY, Program
+
+Node = TypeVar("Node", bound=ast.AST)
 
 NAME = "weights"
 DOC_WIDTH = 100
@@ -17,9 +21,31 @@ def tree_of(program: Program) -> ast.Module:
     return ast.parse(program.source)
 
 
-def copy_of(tree: ast.Module) -> ast.Module:
+def copy_of(tree: Node) -> Node:
     """A deep copy."""
     return copy.deepcopy(tree)
+
+
+def length_of(tree: ast.Module) -> int:
+    """Characters of the code without its docstring: what a program costs."""
+    return sum(len(ast.unparse(node)) for node in entry(tree).body if not _is_text(node))
+
+
+def drop_idle_lines(tree: ast.Module) -> ast.Module:
+    """The same tree without lines such as `weights = weights`."""
+    body = entry(tree).body
+    body[:] = [node for node in body if not _is_idle(node)]
+    return tree
+
+
+def _is_idle(node: ast.stmt) -> bool:
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.value, ast.Name)):
+        return False
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == node.value.id
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def entry(tree: ast.Module) -> ast.FunctionDef:
@@ -37,6 +63,48 @@ def entry(tree: ast.Module) -> ast.FunctionDef:
 def expression(source: str) -> ast.expr:
     """Syntax tree of one expression."""
     return ast.parse(source, mode="eval").body
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a syntax tree that holds one expression, and can hold another.
+
+    Attributes:
+        holder: the node whose child it is.
+        name: the holder's field.
+        place: index where that field is a list, else None.
+    """
+
+    holder: ast.AST
+    name: str
+    place: int | None = None
+
+    @property
+    def node(self) -> ast.expr:
+        """What it holds now."""
+        value = getattr(self.holder, self.name)
+        return value if self.place is None else value[self.place]
+
+    def put(self, node: ast.expr) -> None:
+        """Holds another expression from now on."""
+        if self.place is None:
+            setattr(self.holder, self.name, node)
+        else:
+            getattr(self.holder, self.name)[self.place] = node
+
+
+def slots_of(tree: ast.AST) -> list[Slot]:
+    """Every place of a tree that holds an expression which is read, outer ones before inner ones."""
+    found = []
+    for holder in ast.walk(tree):
+        for name, value in ast.iter_fields(holder):
+            children = enumerate(value) if isinstance(value, list) else [(None, value)]
+            found += [
+                Slot(holder, name, place)
+                for place, child in children
+                if isinstance(child, ast.expr) and not isinstance(getattr(child, "ctx", None), ast.Store)
+            ]
+    return found
 
 
 def program_tree(start: str) -> ast.Module:
@@ -79,6 +147,24 @@ def append_line(tree: ast.Module, operation: str) -> ast.Module:
     return ast.fix_missing_locations(changed)
 
 
+def lines_of(tree: ast.Module) -> list[str]:
+    """What follows the name in every line that changes a variable by an operator, as `append_line` takes it.
+
+    Lines that need other variables of their program are left out.
+    """
+    found = []
+    for node in entry(tree).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        value = node.value
+        if not (isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name)):
+            continue
+        names = {part.id for part in ast.walk(value.right) if isinstance(part, ast.Name)}
+        if value.left.id == node.targets[0].id and names <= {"text", "np"}:
+            found.append(ast.unparse(value).removeprefix(f"{value.left.id} "))
+    return found
+
+
 def spell(number: float, digits: int = 2) -> str:
     """A number to so many significant digits, without an exponent where that is short."""
     text = f"{number:.{digits}g}"
@@ -101,8 +187,7 @@ def to_source(tree: ast.Module, doc: str | None = None) -> str:
         return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
     changed = copy_of(tree)
     function = entry(changed)
-    first = function.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if _is_text(function.body[0]):
         del function.body[0]
     lines = textwrap.wrap(doc, DOC_WIDTH)
     text = lines[0] if len(lines) == 1 else "\n    ".join(lines) + "\n    "

@@ -95,7 +95,7 @@ class Namespace:
         self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
     ) -> types.ModuleType:
         if name == "__future__":
-            return types.ModuleType(name)
+            return _Module(name, {"annotations": None})
         outer, _, inner = name.partition(".")
         if level or outer not in self._modules:
             raise ImportError(f"{name} cannot be imported; programs can import {', '.join(MODULES)}")

@@ -19,7 +19,9 @@ from fitness.sandbox.wire import RECORD, Closed, receive_exactly, receive_messag
 from fitness.text import Text
 
 START_SECONDS = 120
-_BOOT = "import sys; sys.path += sys.argv[3:]; from fitness.sandbox import server; server.main(*map(int, sys.argv[1:3]))"
+_BOOT = (
+    "import sys; sys.path += sys.argv[3:]; from fitness.sandbox import server; server.main(*map(int, sys.argv[1:3]))"
+)
 # Equal programs must iterate over sets in the same order everywhere, so hashes are not salted; one thread computes.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # Without them an interpreter may not find its own libraries.

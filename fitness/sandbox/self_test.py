@@ -30,7 +30,9 @@ def probe(mode: Mode) -> str:
     with Sandbox([text], mode=mode, limits=Limits(cpu_seconds=10)) as sandbox:
         known = sandbox.run(Program.parse(_KNOWN))
         if not known.ok or not np.array_equal(known.weights[0], _EXPECTED):
-            raise SandboxUnavailable(f"the self-test failed: a known program gave {known.kind} {known.message}".rstrip())
+            raise SandboxUnavailable(
+                f"the self-test failed: a known program gave {known.kind} {known.message}".rstrip()
+            )
         description = sandbox.description
     # In strict mode the kernel alone has to stop it; what the static check is worth is no promise.
     layers = Layers(static=mode == "degraded")

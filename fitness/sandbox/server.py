@@ -70,7 +70,7 @@ def _forget_streams() -> None:
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
-    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdin = sys.stdout = sys.stderr = None
 
 
 class Server:

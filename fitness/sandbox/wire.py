@@ -12,7 +12,7 @@ RECORD = struct.Struct("<i?d")
 _LENGTH = struct.Struct("<Q")
 
 
-class Closed(ConnectionError):
+class Closed(ConnectionError):  # noqa: N818 - what happened is said by the message
     """The other side is gone."""
 
 

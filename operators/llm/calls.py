@@ -139,8 +139,8 @@ def spend_of(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Spend:
     return total
 
 
-def conversation(record: Mapping[str, Any], text: str) -> list[Message]:
-    """An answered call's messages and reply, followed by a further message to the model."""
-    # A reply of nothing is refused by some endpoints when it is sent back.
+def conversation(record: Mapping[str, Any], messages: Sequence[Message]) -> list[Message]:
+    """An answered call's messages and its reply, followed by further ones; a second system message is left out."""
+    # Some endpoints refuse an empty message that is sent back to them.
     said = {"role": "assistant", "content": record["text"] or "(no answer)"}
-    return [*record["messages"], said, {"role": "user", "content": text}]
+    return [*record["messages"], said, *(message for message in messages if message["role"] != "system")]

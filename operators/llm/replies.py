@@ -78,7 +78,8 @@ def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
 
 def _fenced(words: str) -> list[_Block]:
     """Blocks between fences whose language is Python or not given; the last one may lack its end."""
-    blocks, lines = [], []
+    blocks: list[_Block | None] = []
+    lines: list[str] = []
     opened: re.Match[str] | None = None
     for line in words.split("\n"):
         fence = _FENCE.match(line)

@@ -1,0 +1,181 @@
+"""What prompts show of a head and of a program's errors: fit split alone, tokens quoted, numbers rounded."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import numpy as np
+
+from fitness.fit_view import FitView
+from fitness.text import Text, fields
+from operators.protocol import Request
+
+# Share of the pairs that counts as strongest, as in the published method.
+STRONGEST = 0.025
+BANDS = (1.01, 0.75, 0.5, 0.25, 0.0)
+PAIRS_A_BAND = 5
+FIRST_TOKEN_PAIRS_A_BAND = 2
+TEXTS_SHOWN = 3
+KEYS_SHOWN = 4
+LEAST_SHOWN = 0.03
+MAX_QUOTED = 240
+CONTEXT_TOKENS = 16
+# Kinds of message whose quotations name code, never tokens of a text.
+_ABOUT_CODE = re.compile(r"^(\w+: )*(name '|Text has no field|module '|'\w+' object|.*unexpected keyword|import )")
+
+
+def token(text: Text, index: int) -> str:
+    """A token with its position, such as `' dog'[7]`."""
+    return f"{text.tokens[index]!r}[{index}]"
+
+
+def strongest_pairs(view: FitView, head: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """The strongest pairs of query and key on a few fit texts, stratified by weight.
+
+    The strongest 2.5 % of all pairs, and of those that do not look at the first token, are sorted into bands of weight,
+    and a few of each band are drawn: otherwise one habit, such as resting on the first token, would fill the list.
+
+    Returns:
+        One entry a text: `text` (quoted) and `pairs` (lines such as `' it'[9] -> ' dog'[4] (0.83)`, strongest first).
+    """
+    chosen = np.sort(rng.permutation(len(view.texts))[:TEXTS_SHOWN])
+    matrices = view.unpack_all(view.attention(head))
+    return [
+        {"text": quote(view.texts[t].string), "pairs": _stratified(view.texts[t], matrices[t], view.causal, rng)}
+        for t in chosen
+    ]
+
+
+def _stratified(text: Text, attention: np.ndarray, causal: bool, rng: np.random.Generator) -> list[str]:
+    allowed = np.tril(np.ones_like(attention, dtype=bool)) if causal else np.ones_like(attention, dtype=bool)
+    allowed[0] = False  # the first row has nothing to choose from
+    shown = _top(attention, allowed) | _top(attention, allowed & (np.arange(text.n) > 0)[None, :])
+    queries, keys = np.nonzero(shown)
+    weights = attention[queries, keys]
+    picked: list[int] = []
+    for high, low in itertools.pairwise(BANDS):
+        band = rng.permutation(np.nonzero((weights < high) & (weights >= low))[0])
+        first = keys[band] == 0
+        picked += [*band[first][:FIRST_TOKEN_PAIRS_A_BAND], *band[~first][:PAIRS_A_BAND]]
+    picked.sort(key=lambda index: (-weights[index], queries[index], keys[index]))
+    return [f"{token(text, queries[p])} -> {token(text, keys[p])} ({weights[p]:.2f})" for p in picked]
+
+
+def _top(attention: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    weights = attention[allowed]
+    if not weights.size:
+        return allowed
+    count = max(1, round(STRONGEST * weights.size))
+    least = np.partition(weights, -count)[-count]
+    return allowed & (attention >= least) & (attention > 0)
+
+
+def profile(view: FitView, head: int, most: int = 8) -> list[str]:
+    """Where the head's attention goes, in the words of `Text`: the relations that take more of it than their share.
+
+    Returns:
+        Lines such as `text.same: 0.41 of the attention, 0.07 of the pairs`, the strongest first, and the mean distance.
+    """
+    matrices = view.unpack_all(view.attention(head))
+    sums: dict[str, list[tuple[float, float]]] = {}
+    distances = []
+    for text, attention in zip(view.texts, matrices, strict=True):
+        if text.n < 2:
+            continue
+        uniform = np.tril(np.ones((text.n, text.n))) if view.causal else np.ones((text.n, text.n))
+        uniform /= uniform.sum(axis=1, keepdims=True)
+        for name, relation in _relations(text).items():
+            mass, share = (float((weights * relation)[1:].sum(axis=1).mean()) for weights in (attention, uniform))
+            sums.setdefault(name, []).append((mass, share))
+        distances.append(float((attention * np.abs(text.distance))[1:].sum(axis=1).mean()))
+    if not sums:
+        return []
+    means = {name: np.mean(found, axis=0) for name, found in sums.items()}
+    ranked = sorted(means, key=lambda name: (-(means[name][0] - means[name][1]), name))
+    lines = [
+        f"{name}: {means[name][0]:.2f} of the attention, {means[name][1]:.2f} of the pairs"
+        for name in ranked[:most]
+        if means[name][0] > means[name][1]
+    ]
+    return [*lines, f"mean distance looked at: {np.mean(distances):.1f} tokens"]
+
+
+def _relations(text: Text) -> dict[str, np.ndarray]:
+    """(n, n) bool for every field of `Text` that says yes or no of a pair or of a key."""
+    found = {"text.distance == 0": text.distance == 0, "text.distance == 1": text.distance == 1}
+    for field in fields():
+        if field.kind == "bool":
+            value = getattr(text, field.name)
+            pair = field.shape == "(n, n)"
+            name = f"text.{field.name}" if pair else f"text.{field.name} (of the key)"
+            found[name] = value if pair else np.broadcast_to(value[None, :], (text.n, text.n))
+    return found
+
+
+def row_overlaps(view: FitView, flat: np.ndarray, head: int) -> list[np.ndarray]:
+    """(n,) for each fit text: mass that prediction and attention share in each row, in [0, 1]."""
+    shared = np.minimum(flat, view.attention(head))
+    return [matrix.sum(axis=1) for matrix in view.unpack_all(shared)]
+
+
+def compared_rows(
+    view: FitView, head: int, text_index: int, rows: np.ndarray, **predictions: np.ndarray
+) -> list[dict[str, Any]]:
+    """What the head does in some rows of a text, beside what programs predict there.
+
+    Args:
+        view: the fit split.
+        head: flat index of the head.
+        text_index: which fit text.
+        rows: (rows,) int, positions of queries.
+        predictions: packed predictions by name.
+
+    Returns:
+        One entry a row: `query`, `before` (the tokens up to it, quoted), `wanted` and one entry a prediction, each a
+        line of keys with their weights, heaviest first.
+    """
+    text = view.texts[text_index]
+    wanted = {"wanted": view.attention(head)} | predictions
+    matrices = {name: view.unpack_all(flat)[text_index] for name, flat in wanted.items()}
+    return [
+        {"query": token(text, row), "before": _before(text, row)}
+        | {name: heaviest(text, matrix[row]) for name, matrix in matrices.items()}
+        for row in rows
+    ]
+
+
+def heaviest(text: Text, weights: np.ndarray) -> str:
+    """The heaviest keys of a row, such as `' dog'[4] 0.83, 'Once'[0] 0.10`."""
+    order = np.argsort(-weights, kind="stable")[:KEYS_SHOWN]
+    shown = [f"{token(text, key)} {weights[key]:.2f}" for key in order if weights[key] >= LEAST_SHOWN]
+    return ", ".join(shown) or f"spread over {int((weights > 0).sum())} keys"
+
+
+def _before(text: Text, row: int) -> str:
+    begin = max(0, row + 1 - CONTEXT_TOKENS)
+    return ("... " if begin else "") + repr("".join(text.tokens[begin : row + 1]))
+
+
+def draw(rng: np.random.Generator, ranked: np.ndarray, count: int) -> np.ndarray:
+    """Draws from the better half of a ranking twice as long, so that the same parent is not always shown the same."""
+    return ranked[np.sort(rng.permutation(min(len(ranked), 2 * count))[:count])]
+
+
+def quote(text: str, most: int = MAX_QUOTED) -> str:
+    """Text as one quoted line, cut where it is long."""
+    return repr(text if len(text) <= most else text[:most] + "...")
+
+
+def quote_error(message: str) -> str:
+    """An error message as one line of data: words of texts taken out, cut, quoted."""
+    line = " ".join(message.split())
+    if not _ABOUT_CODE.match(line):
+        line = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", line)
+    return quote(line)
+
+
+def common_errors(request: Request) -> list[str]:
+    """The campaign's most common errors, one quoted line each."""
+    return [quote_error(line) for line in request.common_errors]

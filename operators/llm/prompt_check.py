@@ -1,0 +1,82 @@
+"""Checks all prompt templates before money is spent, by filling them in with examples that the operators make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from fitness.contract import to_prediction
+from fitness.fit_view import FitView
+from fitness.iou import pack
+from fitness.program import Program
+from fitness.sandbox import Outcome
+from fitness.text import Text
+from operators.crossover import Crossover
+from operators.fresh import Fresh
+from operators.llm.templates import Templates
+from operators.mutate import Mutate
+from operators.protocol import Failure, Parent, Request
+from operators.registry import LLM_OPERATORS
+from operators.repair import Repair
+
+_STRINGS = ("The dog ran . The dog sat", "Lily saw a cat . Lily ran", "A bird sang , and Tom slept")
+
+
+def check_prompts(directory: Path | None, operators: Iterable[str] = LLM_OPERATORS) -> Templates:
+    """Reads and checks the templates that a campaign would use.
+
+    Args:
+        directory: the user's own templates, or None.
+        operators: LLM operators that will be used.
+
+    Raises:
+        UserError: naming file, place and what would be right.
+    """
+    templates = Templates(directory)
+    templates.check_files(LLM_OPERATORS)
+    for operator in operators:
+        templates.check(operator, examples(operator))
+    return templates
+
+
+def examples(operator: str) -> list[dict[str, Any]]:
+    """Values that an LLM operator gives for a tiny head: one set where all goes well, and one where programs fail."""
+    view = _tiny_view()
+    rows = [np.eye(text.n) for text in view.texts], [np.ones((text.n, text.n)) for text in view.texts]
+    good, other = (view.pack_all([to_prediction(matrix, causal=True) for matrix in each]) for each in rows)
+    failed = Outcome("exception", "NameError: name 'foo' is not defined", 2)
+    program = Program.parse("def program(text):\n    return text.distance == 0\n")
+    broken = Parent(program, float("nan"), -1, Failure("bad shape", "returned shape (6,)", 2))
+    parents = (Parent(program, 0.25, 1), Parent(program, 0.125, 2))
+
+    def request(*asked: Parent, errors: tuple[str, ...] = ()) -> Request:
+        return Request(0, "L0H0", asked, (0,), errors)
+
+    errors = ("bad shape: returned shape (6,), expected (6, 6) (3 times)",)
+    if operator == "fresh":
+        return [Fresh().prompt(request(errors=errors), view), Fresh().prompt(request(), view)]
+    if operator == "mutate":
+        asked = request(parents[0], errors=errors)
+        return [Mutate().values(asked, view, good), Mutate().values(asked, view, failed)]
+    if operator == "crossover":
+        asked = request(*parents, errors=errors)
+        return [Crossover().values(asked, view, [good, other]), Crossover().values(asked, view, [good, failed])]
+    degenerate = Parent(program, 0.0, 1, Failure("degenerate", "all zeros"))
+    return [
+        Repair().values(request(broken, errors=errors), view, failed),
+        Repair().values(request(broken), view, None),
+        Repair().values(request(degenerate), view, None),
+    ]
+
+
+def _tiny_view() -> FitView:
+    texts = [Text([(" " if i else "") + word for i, word in enumerate(string.split())]) for string in _STRINGS]
+    rng = np.random.default_rng(0)
+    blocks = [
+        pack(np.stack([to_prediction(rng.random((text.n, text.n)) ** 4, causal=True)]), causal=True) for text in texts
+    ]
+    # The examples come with predictions, so no program is run and no sandbox is needed.
+    return FitView(texts, blocks, ["L0H0"], causal=True, sandbox=cast(Any, None), indices=range(len(texts)))

@@ -1,0 +1,290 @@
+"""Edits the syntax tree of a program at random, so that any program can be varied, whoever wrote it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from fitness.fit_view import FitView
+from fitness.program import Program
+from fitness.text import fields
+from operators.describe import described
+from operators.expressions import Unsupported
+from operators.patterns import FADING, dictionary_of, query_side
+from operators.protocol import Proposal, Request
+from operators.source import (
+    append_line,
+    copy_of,
+    drop_idle_lines,
+    expression,
+    lines_of,
+    rounded,
+    slots_of,
+    step_source,
+    to_source,
+    tree_of,
+)
+from operators.trial import Trial, trial_of
+
+VARIANTS = 6
+MAX_EDITS = 2
+TRIES = 8
+SIGNATURES = {field.name: (field.shape, field.kind) for field in fields()}
+COMPARISONS = (ast.Eq, ast.LtE, ast.GtE, ast.Lt, ast.Gt)
+
+T = TypeVar("T")
+Edit = Callable[[ast.Module, np.random.Generator], "ast.Module | None"]
+
+
+class Tweak:
+    """Proposes the best of a few random variants of the first parent; the second one lends parts to some of them."""
+
+    name = "tweak"
+    n_parents = 2
+
+    def propose(self, request: Request, view: FitView) -> list[Proposal]:
+        """One program; nothing where no variant differs from the parent."""
+        if not request.parents:
+            return []
+        rng = np.random.default_rng(request.seed)
+        trial = trial_of(view)
+        parents = [tree_of(parent.program) for parent in request.parents]
+        edits = Edits(trial, parents[1] if len(parents) > 1 else None).all()
+        plain = _is_plain(parents[0], trial)
+        before = request.parents[0].program.normalised
+        best: tuple[float, ast.Module, str] | None = None
+        for _ in range(VARIANTS if plain else TRIES):
+            tree, names = _varied(parents[0], edits, rng)
+            if not names or Program.parse(to_source(tree)).normalised == before:
+                continue
+            if not plain:
+                # Trying these takes the sandbox; the campaign does that anyhow.
+                best = 0.0, tree, ", ".join(names)
+                break
+            iou = trial.plain_iou(tree, request.head)
+            if iou >= 0 and (best is None or iou > best[0]):
+                best = iou, tree, ", ".join(names)
+        if best is None:
+            return []
+        return [Proposal(to_source(best[1], described(best[1])), best[2])]
+
+
+def _varied(
+    parent: ast.Module, edits: dict[str, Edit], rng: np.random.Generator
+) -> tuple[ast.Module, list[str]]:
+    tree, names = copy_of(parent), []
+    wanted = int(rng.integers(1, MAX_EDITS + 1))
+    for _ in range(TRIES):
+        if len(names) == wanted:
+            break
+        name = str(rng.choice(sorted(edits)))
+        changed = edits[name](tree, rng)
+        if changed is not None:
+            tree = ast.fix_missing_locations(drop_idle_lines(changed))
+            names.append(name)
+    return tree, names
+
+
+def _is_plain(tree: ast.Module, trial: Trial) -> bool:
+    try:
+        trial.weights(tree)
+    except Unsupported:
+        return False
+    return True
+
+
+class Edits:
+    """The edits there are; each changes the tree that it is given, or makes a new one, or finds nothing to change.
+
+    Args:
+        trial: knows patterns to add and tokens to list.
+        other: a second program that lends parts.
+    """
+
+    def __init__(self, trial: Trial, other: ast.Module | None) -> None:
+        self._dictionary = dictionary_of(trial)
+        self._conditions = [source for source in self._dictionary.pair_sources[1:] if source not in FADING]
+        self._other = other
+
+    def all(self) -> dict[str, Edit]:
+        """Name -> edit."""
+        edits: dict[str, Edit] = {
+            "another field": self.swap_field,
+            "another number": self.change_number,
+            "another comparison": self.change_comparison,
+            "a part less": self.remove_part,
+            "a condition more": self.add_condition,
+            "a part twice": self.double_part,
+            "a line more": self.add_line,
+            "another word": self.change_words,
+        }
+        if self._other is not None:
+            edits["a part of the other"] = self.splice_part
+            edits["a line of the other"] = self.splice_line
+        return edits
+
+    def swap_field(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Replaces a field by another of the same shape and type."""
+        places = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_field(node)]
+        if not places:
+            return None
+        node = _pick(places, rng)
+        signature = SIGNATURES[node.attr]
+        others = [name for name, found in SIGNATURES.items() if found == signature and name != node.attr]
+        if not others:
+            return None
+        node.attr = _pick(others, rng)
+        return tree
+
+    def change_number(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Scales a float, or moves an integer by one or two."""
+        places = _numbers(tree)
+        if not places:
+            return None
+        node = _pick(places, rng)
+        if isinstance(node.value, float):
+            node.value = rounded(node.value * float(np.exp(rng.normal(0, 0.6))))
+        else:
+            node.value = max(0, int(node.value) + _pick((-2, -1, 1, 2), rng))  # type: ignore[arg-type]
+        return tree
+
+    def change_comparison(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Replaces one comparison operator by another."""
+        places = [node for node in ast.walk(tree) if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS]
+        if not places:
+            return None
+        node = _pick(places, rng)
+        node.ops[0] = _pick([kind for kind in COMPARISONS if not isinstance(node.ops[0], kind)], rng)()
+        return tree
+
+    def remove_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Keeps one side of a sum, product or condition."""
+        places = [slot for slot in slots_of(tree) if isinstance(slot.node, ast.BinOp)]
+        if not places:
+            return None
+        slot = _pick(places, rng)
+        node = slot.node
+        assert isinstance(node, ast.BinOp)
+        sides = [side for side in (node.left, node.right) if not isinstance(side, ast.Constant)]
+        if not sides or not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr)):
+            return None
+        slot.put(sides[0] if isinstance(node.op, ast.Sub) else _pick(sides, rng))
+        return tree
+
+    def add_condition(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Narrows a pattern to some keys, pairs or queries."""
+        places = [slot for slot in slots_of(tree) if is_condition(slot.node)]
+        if not places:
+            return None
+        slot = _pick(places, rng)
+        slot.put(ast.BinOp(slot.node, ast.BitAnd(), self._pattern(rng)))
+        return tree
+
+    def double_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Repeats a term of a sum, with another field."""
+        places = [slot for slot in slots_of(tree) if isinstance(slot.node, ast.BinOp) and _is_term(slot.node)]
+        if not places:
+            return None
+        slot = _pick(places, rng)
+        again = copy_of(slot.node)
+        if self.swap_field(ast.Module([ast.Expr(again)], []), rng) is None:
+            return None
+        slot.put(ast.BinOp(slot.node, ast.Add(), again))
+        return tree
+
+    def add_line(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Adds a random pattern to the weights, or multiplies them by it."""
+        coefficient = rounded(float(np.exp(rng.normal(0, 1))))
+        times = bool(rng.random() < 0.6)
+        if times and rng.random() < 0.3:
+            coefficient = -min(0.9, coefficient)
+        pattern = ast.unparse(self._pattern(rng))
+        return _appended(tree, step_source(pattern, coefficient, times=times))
+
+    def change_words(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Adds a token to a list of tokens, or takes one out."""
+        places = [node for node in ast.walk(tree) if isinstance(node, ast.List) and _holds_strings(node)]
+        if not places:
+            return None
+        node = _pick(places, rng)
+        if len(node.elts) > 1 and rng.random() < 0.5:
+            del node.elts[int(rng.integers(len(node.elts)))]
+        else:
+            listed = {element.value for element in node.elts if isinstance(element, ast.Constant)}
+            word = _pick(self._dictionary.spellings, rng)
+            if word in listed:
+                return None
+            node.elts.append(ast.Constant(word))
+        return tree
+
+    def splice_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Puts a condition of the other program in the place of one of this."""
+        assert self._other is not None
+        places = [slot for slot in slots_of(tree) if is_condition(slot.node)]
+        offered = [slot.node for slot in slots_of(self._other) if is_condition(slot.node)]
+        if not places or not offered:
+            return None
+        _pick(places, rng).put(copy_of(_pick(offered, rng)))
+        return tree
+
+    def splice_line(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
+        """Appends a line of the other program."""
+        assert self._other is not None
+        offered = lines_of(self._other)
+        return _appended(tree, _pick(offered, rng)) if offered else None
+
+    def _pattern(self, rng: np.random.Generator) -> ast.expr:
+        choice = rng.random()
+        if choice < 0.4:
+            return expression(_pick(self._conditions, rng))
+        token = _pick(self._dictionary.token_sources, rng)
+        return expression(token if choice < 0.7 else query_side(token))
+
+
+def is_condition(node: ast.expr) -> bool:
+    """Whether an expression is plainly true or false element by element."""
+    if isinstance(node, ast.Attribute):
+        return _is_field(node) and SIGNATURES[node.attr][1] == "bool"
+    if isinstance(node, ast.Subscript):
+        return is_condition(node.value)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) == "np.isin"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.BitOr)):
+        return is_condition(node.left) and is_condition(node.right)
+    return isinstance(node, ast.Compare)
+
+
+def _is_field(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id == "text" and node.attr in SIGNATURES
+
+
+def _is_term(node: ast.BinOp) -> bool:
+    return isinstance(node.op, ast.Mult) and isinstance(node.left, ast.Constant)
+
+
+def _holds_strings(node: ast.List) -> bool:
+    return bool(node.elts) and all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts)
+
+
+def _numbers(tree: ast.Module) -> list[ast.Constant]:
+    """Numbers that are quantities or are compared with, not indices or the 1 of `1 + c * pattern`."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.BinOp, ast.Compare)):
+            sides = [node.left, node.right] if isinstance(node, ast.BinOp) else node.comparators
+            found += [side for side in sides if isinstance(side, ast.Constant) and type(side.value) in (int, float)]
+    return [number for number in found if number.value != 1 or isinstance(number.value, float)]
+
+
+def _appended(tree: ast.Module, operation: str) -> ast.Module | None:
+    try:
+        return append_line(tree, operation)
+    except ValueError:
+        return None
+
+
+def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
+    return items[int(rng.integers(len(items)))]
