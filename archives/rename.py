@@ -51,12 +51,14 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
 def literal(docstring: str, indent: str) -> str:
     """A docstring as it stands in source, first line unindented, the others behind `indent`."""
     plain = docstring.strip().replace("\\", "\\\\")
-    plain = plain.replace('"', '\\"') if '"""' in plain else plain
+    if '"""' in plain:
+        plain = plain.replace('"', '\\"')
+    elif plain.endswith('"'):
+        plain = plain[:-1] + '\\"'
     plain = "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
     first, *rest = plain.split("\n")
     if not rest:
-        open_end = first.endswith('"') and not first.endswith('\\"')
-        return '"""' + (first[:-1] + '\\"' if open_end else first) + '"""'
+        return f'"""{first}"""'
     lines = [f"{indent}{line}".rstrip() for line in rest]
     return "\n".join(['"""' + first, *lines, f'{indent}"""'])
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from evolve.candidates import Candidate
 from evolve.config import Config
-from evolve.proposing import Candidate, Proposer
+from evolve.proposing import Proposer
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import ProgramRecord, ProposalRecord, Store
@@ -81,9 +82,12 @@ class Campaign:
         step = self._replay()
         while True:
             reason = "interrupted" if self.interrupted() else stop_reason(self.conditions, self._progress())
-            if reason:
-                return reason
-            self._step(step)
+            if reason or self.proposer.spent:
+                return reason or f"llm.budget: {self.proposer.spent}"
+            try:
+                self._step(step)
+            except InterruptedError:
+                return "interrupted"
             step += 1
 
     # Slots are planned `lag` steps ahead, prepared while an earlier step is evaluated, and collected in their turn.
@@ -96,13 +100,14 @@ class Campaign:
             self._planned.pop(step, None)
             records = self.store.programs_of_step(step)
             self.state.enter(records)
-            self.state.learn(self.store.proposals_of_step(step), records)
+            proposals = self.store.proposals_of_step(step)
+            self.state.learn(proposals, records, self._calls(proposals))
         return done
 
     def _plan_ahead(self, step: int) -> None:
         # Step 0 is the baselines: nothing is planned before there is something to start from.
         while step > 0 and self._next_plan <= step + self.config.search.lag:
-            self._planned[self._next_plan] = self.state.plan(self._next_plan)
+            self._planned[self._next_plan] = self.state.plan(self._next_plan, can_call=self.proposer.can_call)
             self._next_plan += 1
 
     def _step(self, step: int) -> None:
@@ -156,6 +161,7 @@ class Campaign:
         return programs, proposals
 
     def _commit(self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]) -> None:
+        records = self._mark_copies(records)
         results = self.state.enter(records)
         gains = {number: result.gain for number, result in results.items()}
         proposals = [replace(p, gain=gains.get(p.number or 0, 0.0)) if p.outcome == "new" else p for p in proposals]
@@ -164,13 +170,29 @@ class Campaign:
         self._seconds += seconds
         summary = self._summary(step, records, proposals, gains)
         self.store.commit_step(step, records, proposals, seconds, summary)
-        self.state.learn(proposals, records)
+        self.state.learn(proposals, records, self._calls(proposals))
         for listener in self.listeners:
             listener.on_step(summary | {"seconds": round(self._seconds, 3)})
         if self.state.ours >= OURS_IN_A_ROW:
             raise TooManyFailuresOfOursError(
                 f"{self.state.ours} evaluations in a row failed for reasons of ours, last: {records[-1].evaluation.message}"
             )
+
+    def _calls(self, proposals: list[ProposalRecord]) -> dict[str, dict[str, Any]]:
+        keys = {proposal.call for proposal in proposals if proposal.call}
+        return {key: record for key in keys if (record := self.store.get(key))}
+
+    def _mark_copies(self, records: list[ProgramRecord]) -> list[ProgramRecord]:
+        """Says of programs that predict what a known one predicts that they do."""
+        known = self.store.behaviours([record.evaluation.behaviour for record in records if record.ok])
+        marked = []
+        for record in records:
+            evaluation = record.evaluation
+            twin = known.setdefault(evaluation.behaviour, record.number) if record.ok else record.number
+            if twin != record.number and not evaluation.degenerate:
+                evaluation = replace(evaluation, degenerate=f"predicts the same as program {twin}")
+            marked.append(replace(record, evaluation=evaluation))
+        return marked
 
     def _summary(
         self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord], gains: dict[int, float]

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from typing import Any
 
+from evolve.asking import Asker
+from evolve.candidates import Candidate
 from evolve.state import Slot
-from evolve.store import ProposalRecord, Store
+from evolve.store import Store
 from fitness.pool import Task, split_evenly
 from fitness.worker import WorkerSpec
 from operators.protocol import Failure, Parent, Request
+from operators.repair import repair_values
 from operators.tasks import OperatorFailed, propose_chunk
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Source text that came of a slot, or the failure to get any.
-
-    Attributes:
-        slot: where it came from.
-        index: which of the slot's candidates it is.
-        source: the text, None where there is none.
-        failure: kind of failure, empty where there is a source.
-        message: what went wrong.
-        note: how the operator describes it.
-        call: key of the LLM call.
-        template: hash of the prompt template.
-    """
-
-    slot: Slot
-    index: int
-    source: str | None
-    failure: str = ""
-    message: str = ""
-    note: str = ""
-    call: str | None = None
-    template: str | None = None
-
-    def record(self, outcome: str, message: str, number: int | None) -> ProposalRecord:
-        """What the store keeps of it."""
-        return ProposalRecord(
-            self.slot.step,
-            self.slot.slot,
-            self.index,
-            self.slot.arm.operator,
-            self.slot.head,
-            tuple(parent[0] for parent in self.slot.parents),
-            outcome,
-            message,
-            number,
-            call=self.call,
-            note=self.note,
-            model=self.slot.arm.model,
-            template=self.template,
-        )
+POLL_SECONDS = 0.2
 
 
 class Proposer:
@@ -65,29 +28,71 @@ class Proposer:
         store: where parents' sources are.
         labels: names of the heads.
         chunks: how many worker tasks a step is cut into.
+        asker: the way to language models, None where none is configured.
+        interrupted: asked while waiting for replies.
     """
 
-    def __init__(self, spec: WorkerSpec, store: Store, labels: Sequence[str], chunks: int) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        store: Store,
+        labels: Sequence[str],
+        chunks: int,
+        asker: Asker | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._spec = spec
         self._store = store
         self._labels = labels
         self._chunks = chunks
-        self._ready: dict[int, list[Candidate]] = {}
+        self._asker = asker
+        self._interrupted = interrupted
+        self._under_way: dict[int, list[list[Candidate] | Future[list[Candidate]]]] = {}
+
+    @property
+    def can_call(self) -> bool:
+        """Whether language models may be asked: false once an endpoint is given up for this session."""
+        return not (self._asker and self._asker.offline)
+
+    @property
+    def spent(self) -> str:
+        """Why no further call may be made, empty while there is budget."""
+        return self._asker.spent if self._asker else ""
 
     def tasks(self, slots: Sequence[Slot]) -> list[Task]:
         """Worker tasks that prepare the slots of one step; their results go to `receive` in the same order."""
-        requests = self._requests(slots)
+        requests = self._requests([slot for slot in slots if not _from_reply(slot)])
         return [(propose_chunk, (self._spec, chunk)) for chunk in split_evenly(requests, self._chunks)]
 
     def receive(self, slots: Sequence[Slot], results: Sequence[Any]) -> None:
-        """Takes the results of a step's tasks."""
-        answers = [answer for result in results for answer in result]
-        for slot, answer in zip(slots, answers, strict=True):
-            self._ready.setdefault(slot.step, []).extend(_offline(slot, answer))
+        """Takes the results of a step's tasks, and sends the prompts among them on their way."""
+        answers = iter([answer for result in results for answer in result])
+        parts = self._under_way.setdefault(slots[0].step, [])
+        for slot in slots:
+            answer = self._reply_values(slot) if _from_reply(slot) else next(answers)
+            if isinstance(answer, dict) and self._asker:
+                parts.append(self._asker.submit(slot, answer))
+            else:
+                parts.append(_offline(slot, answer))
 
     def collect(self, step: int) -> list[Candidate]:
-        """All candidates of a step, by slot; waits for those still under way."""
-        return self._ready.pop(step, [])
+        """All candidates of a step, by slot; waits for those still under way.
+
+        Raises:
+            InterruptedError: where the campaign is to stop while replies are awaited; what was answered is stored.
+        """
+        parts = self._under_way.pop(step, [])
+        waiting = {part for part in parts if isinstance(part, Future)}
+        while waiting:
+            _, waiting = wait(waiting, timeout=POLL_SECONDS)
+            if waiting and self._interrupted():
+                raise InterruptedError
+        found = [part.result() if isinstance(part, Future) else part for part in parts]
+        return [candidate for candidates in found for candidate in candidates]
+
+    def _reply_values(self, slot: Slot) -> dict[str, Any]:
+        failure = Failure(slot.failure[0], slot.failure[1])
+        return repair_values(self._labels[slot.head], "", failure) | {"common_errors": list(slot.common_errors)}
 
     def _requests(self, slots: Sequence[Slot]) -> list[tuple[str, Request]]:
         records = self._store.programs(parent[0] for slot in slots for parent in slot.parents)
@@ -108,6 +113,11 @@ class Proposer:
                 (slot.arm.operator, Request(slot.head, label, tuple(parents), slot.seed, slot.common_errors))
             )
         return requests
+
+
+def _from_reply(slot: Slot) -> bool:
+    """Whether a reply is to be mended that held no program: there is nothing for a worker to run."""
+    return slot.arm.operator == "repair" and not slot.parents
 
 
 def _offline(slot: Slot, answer: Any) -> list[Candidate]:

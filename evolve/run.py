@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evolve.campaign import Campaign
+from evolve.asking import Asker
+from evolve.campaign import Campaign, Listener
 from evolve.config import Config, load_config, model_path
 from evolve.console import CampaignConsole, duration
 from evolve.finish import finish
@@ -29,6 +30,8 @@ from fitness.errors import UserError
 from fitness.pool import Pool
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.worker import WorkerSpec
+from operators.llm.prompt_check import check_prompts
+from operators.registry import LLM_OPERATORS
 
 
 def run_campaign(
@@ -67,8 +70,14 @@ def _run(config: Config, run_dir: RunDir, console: Console, *, llm: str, quiet: 
         log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
         title = f"{config.model}  {run_dir.path}"
         pool = Pool(config.parallel.workers, config.parallel.backend, log.on_incident)
-        with CampaignConsole(console, title, config.stop) as live, graceful_stop(console) as interrupted:
-            proposer = Proposer(session.spec, session.store, session.attention.labels, 2 * pool.workers)
+        with (
+            CampaignConsole(console, title, config.stop) as live,
+            graceful_stop(console) as interrupted,
+            asking(config, session.store, llm, [log, live]) as asker,
+        ):
+            proposer = Proposer(
+                session.spec, session.store, session.attention.labels, 2 * pool.workers, asker, interrupted
+            )
             campaign = Campaign(
                 config,
                 session.spec,
@@ -81,6 +90,7 @@ def _run(config: Config, run_dir: RunDir, console: Console, *, llm: str, quiet: 
                 interrupted,
             )
             reason = campaign.run()
+            session.store.set_meta("cached_calls", asker.cached if asker else 0)
         log.write("stop", reason=reason, programs=campaign.state.programs)
         if reason == "interrupted":
             again = f"headscribe run {run_dir.config} --run-dir {run_dir.path}"
@@ -95,6 +105,32 @@ def _run(config: Config, run_dir: RunDir, console: Console, *, llm: str, quiet: 
     if not quiet:
         _print_result(result, run_dir, report)
     return result, False
+
+
+@contextmanager
+def asking(config: Config, store: Store, mode: str, listeners: Sequence[Listener]) -> Iterator[Asker | None]:
+    """The way to language models, where operators ask for one; checks all prompts first.
+
+    Raises:
+        UserError: for a mode other than live and replay, and templates that cannot be filled in.
+    """
+    if mode not in ("live", "replay"):
+        raise UserError(f"--llm takes live or replay, not {mode!r}")
+    asked = [name for name in config.operators if name in LLM_OPERATORS and config.operators[name] > 0]
+    if not asked:
+        yield None
+        return
+
+    def tell(message: str) -> None:
+        for listener in listeners:
+            listener.on_incident(message)
+
+    templates = check_prompts(config.llm.prompts, asked)
+    asker = Asker(config, store, templates, mode="live" if mode == "live" else "replay", on_incident=tell)
+    try:
+        yield asker
+    finally:
+        asker.close()
 
 
 @dataclass(frozen=True)

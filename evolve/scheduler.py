@@ -1,14 +1,273 @@
-from dataclasses import dataclass
+"""Which operator, prompt and model may spend next: by fixed shares, or by what each has earned.
+
+What an arm earns is the held-out IoU it gained, summed over heads. What it costs is reckoned, never clocked, so that a
+campaign is the same on any machine: tokens over `tokens_per_second` for a reply, a nominal time for an offline
+operator, dollars by the configured prices. Both costs are brought to seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from evolve.config import Config, LlmModel
+from evolve.store import ProposalRecord
+from fitness.errors import UserError
+from operators.registry import LLM_OPERATORS
+
+# CPU seconds of one slot of an offline operator, and of evaluating one program, on an ordinary core.
+OFFLINE_SECONDS = {"residual": 0.10, "genetic": 0.05, "constants": 0.40, "simplify": 0.20}
+OFFLINE_SECONDS_OTHERWISE = 0.02
+EVALUATION_SECONDS = 0.02
+# What a dollar weighs beside time: an hour of the machine.
+SECONDS_PER_USD = 3600.0
+# Share of the slots that a bandit gives by the fixed shares, so that an arm that begins to earn late is noticed.
+EXPLORED = 0.1
+# What an arm earned fades by this factor with every further slot it gets: easy gains come first.
+FADING = 0.99
+# Weight of what all arms earn in the belief about one, in slots.
+PRIOR_SLOTS = 2.0
+CHANCE_DRAWS = 500
+
+
 @dataclass(frozen=True)
 class Arm:
+    """Something that can spend.
+
+    Attributes:
+        operator: name of the operator.
+        model: LLM, or None.
+        prompt: template of the operator, without suffix, or None.
+        template: hash of that template, or None.
+    """
+
     operator: str
     model: str | None = None
-class _S:
-    def __init__(self, config):
-        self.names = [n for n, s in config.operators.items() if s > 0]
-        total = sum(config.operators[n] for n in self.names)
-        self.p = [config.operators[n] / total for n in self.names]
-    def choose(self, rng, can_repair):
-        return Arm(self.names[rng.choice(len(self.names), p=self.p)])
-    def learn(self, proposal): pass
-def make_scheduler(config): return _S(config)
+    prompt: str | None = None
+    template: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return " ".join(part for part in (self.prompt or self.operator, self.model) if part)
+
+
+@dataclass
+class Earnings:
+    """What one arm did so far.
+
+    Attributes:
+        slots: slots that came back.
+        gain: held-out IoU gained, summed over heads.
+        seconds: reckoned time.
+        usd: dollars.
+        recent_slots: slots, faded.
+        recent_gain: gain, faded.
+        recent_cost: seconds with dollars brought to seconds, faded.
+    """
+
+    slots: int = 0
+    gain: float = 0.0
+    seconds: float = 0.0
+    usd: float = 0.0
+    recent_slots: float = 0.0
+    recent_gain: float = 0.0
+    recent_cost: float = 0.0
+
+    def begin_slot(self) -> None:
+        """Counts one more slot, and lets the earlier ones fade."""
+        self.slots += 1
+        self.recent_slots = 1 + FADING * self.recent_slots
+        self.recent_gain *= FADING
+        self.recent_cost *= FADING
+
+    def add(self, gain: float, seconds: float, usd: float) -> None:
+        """Adds to the slot at hand."""
+        self.gain += gain
+        self.seconds += seconds
+        self.usd += usd
+        self.recent_gain += gain
+        self.recent_cost += seconds + SECONDS_PER_USD * usd
+
+
+class Chooser(Protocol):
+    """How the next arm is chosen."""
+
+    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(arms,) the probabilities with which the next arm is drawn, summing to 1; may draw beliefs from `rng`."""
+        ...
+
+
+class FixedShares:
+    """Gives every arm its share, whatever it earns."""
+
+    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The shares."""
+        return shares
+
+
+class ThompsonSampling:
+    """Gives the slot to the arm that earns most per cost in one draw of what may be true.
+
+    An arm's earnings per cost are believed to follow a gamma distribution: its shape counts gains in units of the mean
+    gain of a slot, its rate counts costs. Every arm begins with the rate of all arms together.
+    """
+
+    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Certainty for the arm with the best draw, mixed with the shares."""
+        chosen = np.zeros(len(earnings))
+        chosen[int(np.argmax(draw_rates(earnings, rng)))] = 1.0
+        return (1 - EXPLORED) * chosen + EXPLORED * shares
+
+
+def draw_rates(earnings: Sequence[Earnings], rng: np.random.Generator, draws: int = 1) -> np.ndarray:
+    """(draws, arms) draws of gain per second of cost; an arm with nothing known is drawn like all together."""
+    gains = np.array([each.recent_gain for each in earnings])
+    costs = np.array([each.recent_cost for each in earnings])
+    slots = np.array([each.recent_slots for each in earnings])
+    unit = gains.sum() / slots.sum() if gains.sum() > 0 else 1.0
+    cost_of_slot = costs.sum() / slots.sum() if costs.sum() > 0 else 1.0
+    shape = PRIOR_SLOTS + gains / unit
+    rate = PRIOR_SLOTS * cost_of_slot + costs
+    return rng.gamma(np.broadcast_to(shape, (draws, len(earnings)))) * unit / rate
+
+
+@dataclass
+class Scheduler:
+    """Arms, what they earned, and how the next is chosen.
+
+    Attributes:
+        arms: all arms.
+        shares: (arms,) their fixed shares, summing to 1.
+        chooser: how the next is chosen.
+        models: configured models by name.
+        max_in_flight: LLM requests at a time, which share the time they take.
+    """
+
+    arms: tuple[Arm, ...]
+    shares: np.ndarray
+    chooser: Chooser
+    models: Mapping[str, LlmModel]
+    max_in_flight: int
+    earnings: list[Earnings] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.earnings = [Earnings() for _ in self.arms]
+        self._index = {(arm.operator, arm.model, arm.template): index for index, arm in enumerate(self.arms)}
+
+    @property
+    def has_offline(self) -> bool:
+        """Whether there is anything to do without an LLM."""
+        return any(arm.model is None for arm in self.arms)
+
+    def choose(self, rng: np.random.Generator, *, can_repair: bool, can_call: bool = True) -> Arm:
+        """The arm of the next slot; depends on `rng` and on what was learnt, in its order, alone.
+
+        Args:
+            rng: of this slot.
+            can_repair: whether there is a program to repair.
+            can_call: whether LLMs may be asked.
+
+        Raises:
+            UserError: where no arm is left.
+        """
+        open_arms = [
+            index
+            for index, arm in enumerate(self.arms)
+            if (can_repair or arm.operator != "repair") and (can_call or arm.model is None)
+        ]
+        if not open_arms:
+            raise UserError("operators: none is left that could propose; give an offline operator a share above 0")
+        shares = self.shares[open_arms] / self.shares[open_arms].sum()
+        chances = self.chooser.chances([self.earnings[index] for index in open_arms], shares, rng)
+        return self.arms[open_arms[int(rng.choice(len(open_arms), p=chances))]]
+
+    def learn(self, proposal: ProposalRecord, call: Mapping[str, Any] | None = None) -> None:
+        """Takes in one candidate; those of one slot come in their order.
+
+        Args:
+            proposal: what became of it.
+            call: the stored record of the LLM call it came from, if it was answered.
+        """
+        index = self._index.get((proposal.operator, proposal.model, proposal.template))
+        if index is None:  # an arm of earlier days: a template that was edited since, a model taken out
+            return
+        earnings = self.earnings[index]
+        seconds, usd = (EVALUATION_SECONDS if proposal.outcome == "new" else 0.0), 0.0
+        if proposal.candidate == 0:
+            earnings.begin_slot()
+            slot_seconds, usd = self._cost_of_slot(proposal, call)
+            seconds += slot_seconds
+        earnings.add(proposal.gain, seconds, usd)
+
+    def explain(self) -> list[dict[str, Any]]:
+        """One row an arm, the likeliest to get the next slot first.
+
+        Returns:
+            Rows with `arm` and its parts, `slots`, `gain`, `seconds`, `usd`, `gain_per_second` (dollars brought to
+            seconds, recent slots weighing more; None before any), `share` (fixed) and `chance` (of the next slot).
+        """
+        rng = np.random.default_rng(0)
+        chances = np.mean([self.chooser.chances(self.earnings, self.shares, rng) for _ in range(CHANCE_DRAWS)], axis=0)
+        rows = [
+            {
+                "arm": arm.label,
+                "operator": arm.operator,
+                "model": arm.model,
+                "prompt": arm.prompt,
+                "template": arm.template,
+                "slots": earned.slots,
+                "gain": round(earned.gain, 4),
+                "seconds": round(earned.seconds, 1),
+                "usd": round(earned.usd, 6),
+                "gain_per_second": round(earned.recent_gain / earned.recent_cost, 6) if earned.recent_cost else None,
+                "share": round(float(share), 4),
+                "chance": round(float(chance), 4),
+            }
+            for arm, earned, share, chance in zip(self.arms, self.earnings, self.shares, chances, strict=True)
+        ]
+        return sorted(rows, key=lambda row: (-row["chance"], row["arm"]))
+
+    def _cost_of_slot(self, proposal: ProposalRecord, call: Mapping[str, Any] | None) -> tuple[float, float]:
+        """Seconds and dollars of a slot."""
+        if proposal.model is None:
+            return OFFLINE_SECONDS.get(proposal.operator, OFFLINE_SECONDS_OTHERWISE), 0.0
+        model = self.models[proposal.model]
+        # A call without an answer is reckoned as the longest reply, for it kept its place as long.
+        tokens = model.max_tokens if call is None else call["completion_tokens"]
+        usd = 0.0 if call is None else float(call["cost_usd"])
+        return tokens / model.tokens_per_second / self.max_in_flight, usd
+
+
+def make_scheduler(config: Config) -> Scheduler:
+    """The scheduler that a configuration asks for; an LLM operator's share is spread over its prompts and models.
+
+    Raises:
+        UserError: where only `repair` has a share, or a template cannot be read.
+    """
+    arms: list[Arm] = []
+    shares: list[float] = []
+    asked = {name: share for name, share in config.operators.items() if share > 0}
+    if set(asked) == {"repair"}:
+        raise UserError("operators: repair alone has nothing to repair; give another operator a share above 0")
+    for name, share in asked.items():
+        found = _llm_arms(name, config) if name in LLM_OPERATORS else [Arm(name)]
+        arms += found
+        shares += [share / len(found)] * len(found)
+    chooser: Chooser = ThompsonSampling() if config.search.choice == "bandit" else FixedShares()
+    models = {entry.model: entry for entry in config.llm.models}
+    return Scheduler(tuple(arms), np.array(shares) / sum(shares), chooser, models, config.llm.max_in_flight)
+
+
+def _llm_arms(operator: str, config: Config) -> list[Arm]:
+    from operators.llm.templates import Templates
+
+    templates = Templates(config.llm.prompts)
+    return [
+        Arm(operator, entry.model, prompt, templates.hash(prompt))
+        for entry in config.llm.models
+        for prompt in templates.names(operator)
+    ]

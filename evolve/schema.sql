@@ -43,8 +43,10 @@ CREATE TABLE proposals (
     gain REAL NOT NULL,             -- held-out IoU gained, summed over heads
     call TEXT,                      -- key of the LLM call it came from
     note TEXT NOT NULL,
-    model TEXT,                     -- LLM
+    model TEXT,                     -- the LLM asked
+    prompt TEXT,                    -- name of the prompt template
     template TEXT,                  -- hash of the prompt template
+    round INTEGER NOT NULL,         -- repairs that led here, 0 for other operators
     PRIMARY KEY (step, slot, candidate)
 ) WITHOUT ROWID;
 CREATE INDEX proposals_number ON proposals (number);

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ PLAN, HEADS, PROPOSE = 1, 2, 3
 REPAIRABLE = frozenset(
     {"rejected", "syntax", "exception", "bad shape", "bad values", "memory", "timeout", "early exit"}
 )
+# Failures whose messages are about the source alone; others were met on held-out texts and may quote them.
+ABOUT_SOURCE = frozenset({"rejected", "syntax", "bad shape", "memory", "timeout", "early exit"})
 RECENT_FAILURES = 128
 
 
@@ -30,7 +33,11 @@ class Slot:
 
     Attributes:
         parents: (number, held-out IoU, cell) of each parent, best first.
-        rounds: how many repairs led to the parent, for repair.
+        seed: entropy for the operator.
+        common_errors: the campaign's most common failures, one line each.
+        repairs: key of the LLM call that a repair continues.
+        failure: (kind, message) of what that call's reply failed on.
+        round: how many repairs lead here, itself included; 0 for other operators.
     """
 
     step: int
@@ -40,14 +47,18 @@ class Slot:
     parents: tuple[tuple[int, float, int], ...]
     seed: tuple[int, ...]
     common_errors: tuple[str, ...]
-    rounds: int = 0
+    repairs: str | None = None
+    failure: tuple[str, str] = ("", "")
+    round: int = 0
 
 
 @dataclass(frozen=True)
 class _Failed:
-    number: int
+    number: int | None
     head: int
-    rounds: int
+    call: str
+    failure: tuple[str, str]
+    round: int
 
 
 class SearchState:
@@ -72,7 +83,6 @@ class SearchState:
         self.last_gain = 0
         self.single_best = (-1.0, -1)
         self.ours = 0
-        self._rounds: dict[int, int] = {}
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
 
     @property
@@ -95,7 +105,7 @@ class SearchState:
             if record.iou is None or evaluation.descriptors is None:
                 self.failed[evaluation.kind] += 1
                 if evaluation.kind != "ours":
-                    self.errors[f"{evaluation.kind}: {evaluation.message}"[:160]] += 1
+                    self.errors[_error_line(record)] += 1
                 continue
             added = self.grid.add(
                 record.number,
@@ -112,34 +122,45 @@ class SearchState:
                 self.single_best = (mean, record.number)
         return results
 
-    def learn(self, proposals: Sequence[ProposalRecord], records: Sequence[ProgramRecord]) -> None:
-        """Tells the scheduler what operators earned, and remembers what a repair could mend."""
+    def learn(
+        self,
+        proposals: Sequence[ProposalRecord],
+        records: Sequence[ProgramRecord],
+        calls: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Tells the scheduler what operators earned and cost, and remembers what a repair could mend."""
         by_number = {record.number: record for record in records}
         for proposal in proposals:
-            self.scheduler.learn(proposal)
-            record = by_number.get(proposal.number if proposal.number is not None else -1)
-            if record is None or proposal.outcome != "new":
-                continue
-            rounds = self._rounds.get(proposal.parents[0], 0) + 1 if proposal.operator == "repair" else 0
-            broken = record.evaluation.kind in REPAIRABLE or record.evaluation.degenerate
-            if broken and proposal.call is not None and rounds < self.config.llm.repair_rounds:
-                self._rounds[record.number] = rounds
-                self._failures.append(_Failed(record.number, proposal.head, rounds))
+            self.scheduler.learn(proposal, calls.get(proposal.call or ""))
+            failure = _failure(proposal, by_number)
+            if failure and proposal.call is not None and proposal.round < self.config.llm.repair_rounds:
+                number = proposal.number if proposal.outcome == "new" else None
+                failed = _Failed(number, proposal.head, proposal.call, failure, proposal.round + 1)
+                self._failures.append(failed)
 
-    def plan(self, step: int) -> list[Slot]:
-        """The slots of a step. Depends on the seed, the step and what was entered so far alone."""
+    def plan(self, step: int, *, can_call: bool = True) -> list[Slot]:
+        """The slots of a step. Depends on the seed, the step and what was entered so far alone.
+
+        Args:
+            step: from 1 on.
+            can_call: whether LLMs may be asked; false once an endpoint is given up.
+        """
         common = tuple(f"{text} ({count} times)" for text, count in self.errors.most_common(5))
-        return [self._plan_slot(step, slot, common) for slot in range(self.config.search.batch)]
+        return [self._plan_slot(step, slot, common, can_call) for slot in range(self.config.search.batch)]
 
-    def _plan_slot(self, step: int, slot: int, common: tuple[str, ...]) -> Slot:
+    def _plan_slot(self, step: int, slot: int, common: tuple[str, ...], can_call: bool) -> Slot:
         seed = self.config.seed
         rng = np.random.default_rng((seed, PLAN, step, slot))
-        arm = self.scheduler.choose(rng, can_repair=bool(self._failures))
+        arm = self.scheduler.choose(rng, can_repair=bool(self._failures), can_call=can_call)
         entropy = (seed, PROPOSE, step, slot)
         if arm.operator == "repair":
             failed = self._failures.pop()
-            parents: tuple[tuple[int, float, int], ...] = ((failed.number, float("nan"), -1),)
-            return Slot(step, slot, arm, failed.head, parents, entropy, common, failed.rounds)
+            parents: tuple[tuple[int, float, int], ...] = ()
+            if failed.number is not None:
+                parents = ((failed.number, float("nan"), -1),)
+            return Slot(
+                step, slot, arm, failed.head, parents, entropy, common, failed.call, failed.failure, failed.round
+            )
         head = self._head(step * self.config.search.batch + slot)
         wanted = get_operator(arm.operator).n_parents
         parents = tuple(self.grid.sample_elites(head, wanted, rng)) if wanted else ()
@@ -149,3 +170,19 @@ class SearchState:
         # Every head gets a turn before any gets another, in an order drawn anew each time round.
         lap, place = divmod(turn, self.grid.heads)
         return int(np.random.default_rng((self.config.seed, HEADS, lap)).permutation(self.grid.heads)[place])
+
+
+def _failure(proposal: ProposalRecord, records: Mapping[int, ProgramRecord]) -> tuple[str, str] | None:
+    """(kind, message) of what a repair could mend, or None."""
+    if proposal.outcome in REPAIRABLE:
+        return proposal.outcome, proposal.message
+    record = records.get(proposal.number) if proposal.number is not None and proposal.outcome == "new" else None
+    if record and record.evaluation.kind in REPAIRABLE:
+        return record.evaluation.kind, record.evaluation.message
+    return ("degenerate", record.evaluation.degenerate) if record and record.evaluation.degenerate else None
+
+
+def _error_line(record: ProgramRecord) -> str:
+    """What prompts may say of a failure: its message, or its type alone where that could quote a held-out text."""
+    kind, message = record.evaluation.kind, record.evaluation.message
+    return f"{kind}: {message}"[:160] if kind in ABOUT_SOURCE else f"{kind}: {message.partition(':')[0]}"[:80]

@@ -19,6 +19,7 @@ from evolve.config import Config
 from evolve.console import duration
 from evolve.run_dir import RunDir
 from evolve.store import Store
+from operators.llm.calls import spend_of
 
 REFRESH_SECONDS = 2.0
 BARS = " ▁▂▃▄▅▆▇█"
@@ -98,13 +99,16 @@ def occupancy(store: Store, config: Config) -> dict[str, list[int]]:
 
 
 def llm_spend(store: Store) -> dict[str, Any]:
-    """Calls answered, tokens and dollars so far."""
-    spend: dict[str, Any] = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
-    for _, record in store.calls():
-        spend["calls"] += 1
-        for key in ("prompt_tokens", "completion_tokens", "cost_usd"):
-            spend[key] += record.get(key, 0)
-    return spend | {"cost_usd": round(spend["cost_usd"], 6)}
+    """Requests, replies taken from the store by the last session, tokens and dollars so far."""
+    spend = spend_of(store.calls())
+    return {
+        "calls": spend.calls,
+        "cached_calls": store.meta("cached_calls", 0),
+        "prompt_tokens": spend.prompt_tokens,
+        "completion_tokens": spend.completion_tokens,
+        "lost_tokens": spend.lost_tokens,
+        "cost_usd": round(spend.usd, 6),
+    }
 
 
 def render(status: dict[str, Any], directory: Path) -> Panel:

@@ -38,7 +38,9 @@ class ProposalRecord:
     call: str | None = None
     note: str = ""
     model: str | None = None
+    prompt: str | None = None
     template: str | None = None
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Store:
             for record in programs:
                 _insert_program(connection, record)
             connection.executemany(
-                "INSERT INTO proposals VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO proposals VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (
                         p.step,
@@ -187,7 +189,9 @@ class Store:
                         p.call,
                         p.note,
                         p.model,
+                        p.prompt,
                         p.template,
+                        p.round,
                     )
                     for p in proposals
                 ],
@@ -263,6 +267,12 @@ class Store:
     def all_proposals(self) -> list[ProposalRecord]:
         """Every record, by step, slot and candidate."""
         return [_proposal(row) for row in self._rows("SELECT * FROM proposals ORDER BY step, slot, candidate")]
+
+    def behaviours(self, hashes: Sequence[str]) -> dict[str, int]:
+        """Those of the behaviours that are known already, with the smallest number of a program that has it."""
+        marks = ",".join("?" * len(hashes))
+        query = f"SELECT behaviour, min(number) FROM programs WHERE behaviour IN ({marks}) GROUP BY behaviour"
+        return dict(self._rows(query, hashes))
 
     def origin(self, number: int) -> ProposalRecord | None:
         """The proposal that brought a program in."""

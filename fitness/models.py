@@ -131,7 +131,9 @@ def load_model(
             source.path, config=config, dtype=torch.float32, attn_implementation=attention, **options
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # broken files of any kind surface as any kind of exception
         raise UserError(f"model: {source.path} cannot be loaded: {one_line(error)}") from error
     finally:
         if bars:

@@ -21,37 +21,35 @@ REFINED = 6
 SHARES = (0.1, 0.3, 0.6)
 FACTORS = (-0.6, 1.0, 4.0)
 MIN_GAIN = 0.002
-SCRATCH_TERMS = 3
+LARGE_GAIN = 0.01
+MAX_STEPS = 3
+POLISH = 30
 
 
 class Residual:
-    """Proposes the parent with one pattern more; without a parent, a sum of a few patterns from scratch."""
+    """Proposes the best parent with a pattern more, or a few while they gain much; without a parent, from scratch."""
 
     name = "residual"
-    n_parents = 1
+    n_parents = 3
 
     def propose(self, request: Request, view: FitView) -> list[Proposal]:
         """One program; nothing where no pattern gains anything."""
         trial = trial_of(view)
         rng = np.random.default_rng(request.seed)
-        if request.parents:
-            tree, terms = tree_of(request.parents[0].program), 1
-        else:
-            tree, terms = _start(request.head, trial, rng), SCRATCH_TERMS
+        tree = tree_of(request.parents[0].program) if request.parents else _start(request.head, trial, rng)
         notes = []
-        for _ in range(terms):
+        for _ in range(MAX_STEPS):
             step = best_step(tree, request.head, trial, rng)
             if step is None:
                 break
             tree = append_line(tree, step.operation)
             notes.append(f"{step.operation} gains {step.gain:.3f}")
-        if not notes and request.parents:
+            if step.gain < LARGE_GAIN and request.parents:
+                break
+        if request.parents and not notes:
             return []
-        tree, iou = fit_numbers(tree, request.head, trial, evaluations=POLISH)
+        tree, _ = fit_numbers(tree, request.head, trial, evaluations=POLISH)
         return [Proposal(to_source(tree, described(tree)), "; ".join(notes))]
-
-
-POLISH = 30
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Tweak:
         edits = Edits(trial, parents[1] if len(parents) > 1 else None).all()
         plain = _is_plain(parents[0], trial)
         before = request.parents[0].program.normalised
+        parent_iou = trial.plain_iou(parents[0], request.head) if plain else -1.0
         best: tuple[float, ast.Module, str] | None = None
         for _ in range(VARIANTS if plain else TRIES):
             tree, names = _varied(parents[0], edits, rng)
@@ -65,7 +66,8 @@ class Tweak:
                 best = 0.0, tree, ", ".join(names)
                 break
             iou = trial.plain_iou(tree, request.head)
-            if iou >= 0 and (best is None or iou > best[0]):
+            # A variant that scores exactly as its parent predicts the same.
+            if iou >= 0 and iou != parent_iou and (best is None or iou > best[0]):
                 best = iou, tree, ", ".join(names)
         if best is None:
             return []

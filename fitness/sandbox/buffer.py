@@ -66,9 +66,9 @@ class Buffer:
         self._map = mmap.mmap(descriptor, self.size)
         self._bytes: np.ndarray = np.frombuffer(self._map, dtype=np.uint8)
 
-    def clear(self, lengths: Sequence[int]) -> None:
-        """Zeroes all that will be read for texts of these lengths."""
-        self._bytes[: size_for(lengths)] = 0
+    def clear(self) -> None:
+        """Zeroes everything, so that no program finds or passes for another."""
+        self._bytes[:] = 0
 
     def write_weights(self, lengths: Sequence[int], position: int, weights: np.ndarray) -> None:
         """Stores the (n, n) float32 weights of the text at a position of those asked for."""

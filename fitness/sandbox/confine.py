@@ -99,6 +99,27 @@ class Confinement:
         if kernel and self._seccomp:
             self._seccomp.apply()
 
+    def rehearse(self, *, kernel: bool) -> None:
+        """Has a child confine itself and do nothing else.
+
+        Raises:
+            OSError: where it could not.
+        """
+        server = os.getpid()
+        child = os.fork()
+        if child == 0:
+            code = 255
+            try:
+                self.enter_child(server, Limits(), memory=address_space(), kernel=kernel)
+                code = 0
+            except OSError as error:
+                code = error.errno or 255
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            raise OSError(code, f"a rehearsal failed: {os.strerror(code) if code > 0 else f'signal {-code}'}")
+
     def _prctl(self, option: int, value: int) -> None:
         if self._libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
             code = ctypes.get_errno()

@@ -19,11 +19,18 @@ from fitness.sandbox.wire import RECORD, Closed, receive_exactly, receive_messag
 from fitness.text import Text
 
 START_SECONDS = 120
+MINIMUM_BYTES = 1 << 20
 _BOOT = (
     "import sys; sys.path += sys.argv[3:]; from fitness.sandbox import server; server.main(*map(int, sys.argv[1:3]))"
 )
 # Equal programs must iterate over sets in the same order everywhere, so hashes are not salted; one thread computes.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
 # Without them an interpreter may not find its own libraries.
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
 
@@ -115,7 +122,7 @@ class ServerProcess:
         """
         descriptor = self._make_room(size_for(lengths))
         try:
-            self.buffer.clear(lengths)
+            self.buffer.clear()
             new = [(text.tokens, text.ids.tolist(), text.string) for text in texts[self._texts :]]
             self._connection.settimeout(limits.wall_seconds + START_SECONDS)
             send_message(self._connection, request | {"texts": new}, descriptor)
@@ -138,7 +145,7 @@ class ServerProcess:
         """Descriptor of a new buffer for the server, where the one shared so far is too small."""
         if self._buffer is not None and self._buffer.size >= size:
             return None
-        descriptor = create(max(size, 1 << 20, 2 * self._buffer.size if self._buffer else 0))
+        descriptor = create(max(size, MINIMUM_BYTES))
         if self._buffer is not None:
             self._buffer.close()
         self._buffer = Buffer(descriptor)

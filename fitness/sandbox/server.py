@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def main(descriptor: int, kernel: int) -> None:
         kernel: 1 where children are confined by the kernel layers, else 0.
     """
     os.environ.clear()
+    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A low number, so that children can close all there are by closing few.
     connection = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3))
@@ -55,6 +58,7 @@ def main(descriptor: int, kernel: int) -> None:
             confinement = Confinement(kernel=bool(kernel))
             server = Server(connection, confinement)
             confinement.enter_server()
+            confinement.rehearse(kernel=bool(kernel))
         except OSError as error:
             send_message(connection, {"error": str(error)})
             return
