@@ -9,12 +9,15 @@ and Steenbeek 2000 (iterated greedy for set covering).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-ROUND_BUDGET = 400_000_000  # covering pairs an iterated greedy may look at: about a second's worth
+ROUND_BUDGET = 400_000_000  # array elements that iterated greedy may look at: about a second's worth
+STEP = 10_000  # array elements that are looked at while one choice is prepared, more or less
 MAX_ROUNDS = 2_000
-MIN_ROUNDS = 50
+MIN_ROUNDS = 20
+DENSE = 50_000  # up to this many elements, a product with the whole matrix is quicker than counting along rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,15 @@ class Cover:
         """Number of pairs of a head and a program that covers it."""
         return len(self.head_programs)
 
+    @cached_property
+    def dense(self) -> np.ndarray | None:
+        """(heads, programs) float32 of zeros and ones, for small instances."""
+        if self.heads * self.programs > DENSE:
+            return None
+        matrix = np.zeros((self.heads, self.programs), dtype=np.float32)
+        matrix[np.repeat(np.arange(self.heads), np.diff(self.head_offsets)), self.head_programs] = 1
+        return matrix
+
     @property
     def coverable(self) -> np.ndarray:
         """(heads,) bool: some program covers the head."""
@@ -116,7 +128,9 @@ class _Repair:
         self.cover = cover
         self.open = open_heads
         self.remaining = int(open_heads.sum())
-        if self.remaining == cover.heads:
+        if cover.dense is not None:
+            self.gain = open_heads.astype(np.float32) @ cover.dense
+        elif self.remaining == cover.heads:
             self.gain = np.diff(cover.program_offsets)
         else:
             self.gain = cover.count(np.flatnonzero(open_heads))
@@ -124,6 +138,11 @@ class _Repair:
     def take(self, program: int) -> None:
         """Selects a program: its open heads become covered and no longer count as anyone's gain."""
         heads = self.cover.heads_of(program)
+        if self.cover.dense is not None:
+            self.remaining -= int(self.gain[program])
+            self.open[heads] = False
+            self.gain = self.open.astype(np.float32) @ self.cover.dense
+            return
         new = heads[self.open[heads]]
         self.open[new] = False
         self.remaining -= len(new)
@@ -181,9 +200,13 @@ def prune(cover: Cover, costs: np.ndarray, selected: list[int]) -> list[int]:
     return [program for program in selected if program in kept]
 
 
-def rounds_for(cover: Cover) -> int:
-    """How many rounds of iterated greedy are about a second's worth; a function of the instance, never of the speed."""
-    return int(np.clip(ROUND_BUDGET // max(cover.pairs, 1), MIN_ROUNDS, MAX_ROUNDS))
+def rounds_for(cover: Cover, size: int) -> int:
+    """How many rounds of iterated greedy are about a second's worth, for covers of about this size.
+
+    A function of the instance alone, so that the answer does not depend on the speed of the machine.
+    """
+    round_work = cover.pairs + size * (cover.programs + STEP)
+    return int(np.clip(ROUND_BUDGET // max(round_work, 1), MIN_ROUNDS, MAX_ROUNDS))
 
 
 def iterated_greedy(
@@ -232,7 +255,7 @@ def solve(cover: Cover, costs: np.ndarray, *, seed: int, rounds: int | None = No
         cover: the instance, numbered in the order of ties.
         costs: (programs,) positive.
         seed: of the iterated greedy.
-        rounds: of it; `rounds_for(cover)` by default.
+        rounds: of it; `rounds_for` by default.
 
     Returns:
         ascending numbers of programs; every coverable head is covered, no program is redundant.
@@ -242,4 +265,5 @@ def solve(cover: Cover, costs: np.ndarray, *, seed: int, rounds: int | None = No
     pruned = [prune(cover, costs, selected) for selected in constructions]
     start = min(pruned, key=lambda selected: _value(costs, selected))
     rng = np.random.default_rng(seed)
-    return iterated_greedy(cover, costs, start, rounds=rounds_for(cover) if rounds is None else rounds, rng=rng)
+    rounds = rounds_for(cover, len(start)) if rounds is None else rounds
+    return iterated_greedy(cover, costs, start, rounds=rounds, rng=rng)

@@ -231,15 +231,25 @@ def _choose_cover(
 ) -> tuple[list[int], int, bool, bool]:
     with np.errstate(invalid="ignore"):
         covers = means >= (need - ROUNDING).astype(np.float32)[:, None]
+    useful = _useful(covers)
+    covers, prices = covers[:, useful], prices[useful]
     # Rows in an order of their own, so that neither the search nor the solver sees the order of the table.
-    cover = Cover.from_matrix(covers[np.lexsort(np.packbits(covers, axis=1).T[::-1])])
+    cover = Cover.from_matrix(covers[np.lexsort(np.packbits(covers, axis=1).T[::-1])] if len(useful) else covers)
     chosen = solve(cover, prices, seed=seed, rounds=rounds)
-    if not exact:
-        bound = lower_bound(cover, len(chosen))
-        return chosen, bound, bound == len(chosen), False
-    answer = exact_cover(cover, prices, chosen, seconds=seconds)
-    chosen = chosen if answer.selected is None else answer.selected
-    return chosen, answer.lower_bound, answer.lower_bound == len(chosen), answer.cheapest
+    if exact:
+        answer = exact_cover(cover, prices, chosen, seconds=seconds)
+        chosen = chosen if answer.selected is None else answer.selected
+        bound, cheapest = answer.lower_bound, answer.cheapest
+    else:
+        bound, cheapest = lower_bound(cover, len(chosen)), False
+    return [int(useful[program]) for program in chosen], bound, bound == len(chosen), cheapest
+
+
+def _useful(covers: np.ndarray) -> np.ndarray:
+    """Ascending columns that cover something; of columns that cover the same heads the first, which is the cheapest."""
+    packed = np.ascontiguousarray(np.packbits(covers, axis=0).T)
+    _, first = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_index=True)
+    return np.sort(first[packed[first].any(axis=1)])
 
 
 def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> tuple[list[int], int, float, bool, bool]:

@@ -1,7 +1,7 @@
-"""Speed and quality of the reduction to a library. Run: `OMP_NUM_THREADS=1 python benchmarks/library.py [--quick]`.
+"""Speed and quality of the reduction to a library. Run: `OMP_NUM_THREADS=1 python -m benchmarks.library [--quick]`.
 
-Instances are made up, from fixed seeds. Two kinds of cover: "even" (every pair covers with one chance) and "uneven" (heads
-differ in how many programs cover them, 20 to 1), which takes many more programs.
+Instances are made up, from fixed seeds. Two kinds of cover: "even" (every pair covers with one chance) and "uneven"
+(heads differ in how many programs cover them, 20 to 1), which takes many more programs.
 """
 
 from __future__ import annotations

@@ -162,12 +162,79 @@ def score(
     )
 
 
+Fractions = Annotated[str | None, typer.Option(help="Shares of the heads, such as 0,0.25,1 (default: several).")]
+
+
+@app.command()
+def replace(
+    run: Run,
+    fractions: Fractions = None,
+    random_orders: Annotated[int, typer.Option(help="Seeds of the control with heads in random order.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Perplexity and agreement with heads replaced by programs, with controls."""
+    from evolve.replace import replace_heads
+
+    call(
+        lambda: replace_heads(run, fractions=_shares(fractions), random_orders=random_orders, quiet=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def tasks(
+    run: Run,
+    task: Annotated[list[str], typer.Option(help="A JSON-lines file or hub task such as piqa; repeatable.")],
+    fractions: Fractions = None,
+    limit: Annotated[int | None, typer.Option(help="The most questions of a task.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Question answering accuracy with heads replaced by programs."""
+    from evolve.tasks import run_tasks
+
+    call(
+        lambda: run_tasks(run, tasks=task, fractions=_shares(fractions), limit=limit, quiet=as_json),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def prompts(
+    runs: Runs,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two templates, asked over the same parents, heads and feedback.")
+    ] = None,
+    operator: Annotated[str | None, typer.Option(help="Whose templates they are (default: by file name).")] = None,
+    pairs: Annotated[int, typer.Option(help="Number of pairs of calls.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """What each prompt, operator and model earned per call, token and dollar."""
+    from evolve.prompts import compare_prompts, show_prompts
+
+    if compare:
+        call(
+            lambda: compare_prompts(compare, runs, operator=operator, pairs=pairs, quiet=as_json),
+            as_json=as_json,
+        )
+    else:
+        call(lambda: show_prompts(runs, quiet=as_json), as_json=as_json)
+
+
 @app.command()
 def report(run: Run, as_json: Json = False) -> None:
     """Write one self-contained report.html."""
     from evolve.report import write_report
 
     call(lambda: write_report(run, quiet=as_json), as_json=as_json)
+
+
+def _shares(fractions: str | None) -> list[float] | None:
+    if fractions is None:
+        return None
+    try:
+        return [float(part) for part in fractions.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"--fractions takes numbers between commas, such as 0,0.25,1; got {fractions}") from None
 
 
 def main() -> None:

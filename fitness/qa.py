@@ -65,7 +65,7 @@ def encode(
     kept: list[Question] = []
     encoded: list[Choice] = []
     for question in questions:
-        before = len(tokenizer(question.query.rstrip(), add_special_tokens=False)["input_ids"])
+        before = len(tokenizer(question.query.rstrip(), add_special_tokens=False, verbose=False)["input_ids"])
         choices = []
         for choice in question.choices:
             ids = tokenizer(f"{question.query} {choice}", add_special_tokens=False, verbose=False)["input_ids"]

@@ -159,8 +159,15 @@ def _before(text: Text, row: int) -> str:
 
 
 def draw(rng: np.random.Generator, ranked: np.ndarray, count: int) -> np.ndarray:
-    """Draws from the better half of a ranking twice as long, so that the same parent is not always shown the same."""
-    return ranked[np.sort(rng.permutation(min(len(ranked), 2 * count))[:count])]
+    """Draws some of the first in a ranking, in its order, so that the same parent is not always shown the same.
+
+    Args:
+        rng: of the request.
+        ranked: (entries,) the ranking.
+        count: how many to draw; from twice as many, but no more than the first half where that suffices.
+    """
+    pool = max(count, min(2 * count, len(ranked) // 2))
+    return ranked[np.sort(rng.permutation(min(len(ranked), pool))[:count])]
 
 
 def quote(text: str, most: int = MAX_QUOTED) -> str:

@@ -50,7 +50,7 @@ def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
         is none is a failure of kind "syntax" or "rejected" (with its line), "cut off" or "too long". A reply without
         any is one failure: "empty", "refusal", "cut off", "no program" (code that defines none) or "no code".
     """
-    words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).strip()
+    words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).lstrip()
     blocks = _fenced(words) or _bare(words)
     programs = [block for block in blocks if _DEFINES.search(block.source)]
     if not programs:
@@ -67,7 +67,7 @@ def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
         return Failure("refusal", "the model refused, or its reply was filtered")
     if finish in CUT_OFF and text.strip():
         return Failure("cut off", "the reply ended before any program was complete; allow a larger max_tokens")
-    if not words:
+    if not words.strip():
         return Failure("empty", "the reply is empty")
     if has_code:
         return Failure("no program", f"the reply's code defines no function `{ENTRY}(text)`")
@@ -103,7 +103,7 @@ def _closes(fence: re.Match[str], opened: re.Match[str]) -> bool:
 def _block(opened: re.Match[str], lines: list[str], *, closed: bool) -> _Block | None:
     if opened["language"].lower() not in _PYTHON:
         return None
-    return _Block(textwrap.dedent("\n".join(lines)).strip("\n"), closed)
+    return _Block(textwrap.dedent("\n".join(lines)), closed)
 
 
 def _bare(words: str) -> list[_Block]:
@@ -113,8 +113,10 @@ def _bare(words: str) -> list[_Block]:
     for begin in begins[:MAX_TRIALS]:
         code = words[begin : begin + MAX_SOURCE_CHARACTERS]
         sound = _sound_beginning(code)
-        if sound and _DEFINES.search(sound):
-            return [_Block(sound, closed=len(sound) < len(code.rstrip()))]
+        rest = code[len(sound) :].strip("\n")
+        # Prose stands at the margin; what is indented is the rest of a function that does not parse.
+        if sound and _DEFINES.search(sound) and not rest[:1].isspace():
+            return [_Block(sound, closed=True) if rest else _Block(code, closed=False)]
     # What does not parse from anywhere is still an attempt, and its error is worth knowing.
     return [_Block(words[begins[-1] :], closed=False)] if begins else []
 
@@ -132,7 +134,7 @@ def _sound_beginning(code: str) -> str:
         except (ValueError, RecursionError, MemoryError):
             return ""
         else:
-            return "\n".join(lines[:count]).rstrip()
+            return "\n".join(lines[:count])
     return ""
 
 
@@ -141,8 +143,10 @@ def _judge_block(source: str, unfinished: bool) -> list[Proposal | Failure]:
         message = f"the code has {len(source)} characters, {MAX_SOURCE_CHARACTERS} are the most"
         return [Failure("too long", message)]
     if unfinished:
-        sound = _sound_beginning(source)
-        source = sound if _DEFINES.search(sound) else source
+        # The last line may be half a line, even where it parses.
+        source = _sound_beginning(source.rpartition("\n")[0])
+        if not _DEFINES.search(source):
+            return [_cut_off()]
     sources = _separate(source)
     return [_judge(each, unfinished and each is sources[-1]) for each in sources]
 
@@ -184,14 +188,16 @@ def _judge(source: str, unfinished: bool) -> Proposal | Failure:
         program = Program.parse(source)
         note = program.docstring
     except ProgramError as error:
-        if unfinished:
-            return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens", error.line)
         return Failure(error.kind, str(error), error.line)
     except (RecursionError, MemoryError):
         return Failure("syntax", "nested too deeply")
     if unfinished and not _ends_in_return(program.source):
-        return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens")
+        return _cut_off()
     return Proposal(program.source, " ".join(note.split())[:MAX_NOTE_CHARACTERS])
+
+
+def _cut_off() -> Failure:
+    return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens")
 
 
 def _ends_in_return(source: str) -> bool:

@@ -113,7 +113,9 @@ def test_fewer_programs_come_before_shorter_ones_and_shorter_before_smaller_numb
 
 def test_rounds_are_a_function_of_the_instance():
     matrix, _ = instance(0, 144, 112, 0.1)
-    assert rounds_for(Cover.from_matrix(matrix)) == rounds_for(Cover.from_matrix(matrix[::-1]))
+    assert rounds_for(Cover.from_matrix(matrix), 12) == rounds_for(Cover.from_matrix(matrix[::-1]), 12)
+    larger, _ = instance(0, 800, 4000, 0.1)
+    assert rounds_for(Cover.from_matrix(larger), 12) < rounds_for(Cover.from_matrix(matrix), 12)
 
 
 @pytest.mark.slow

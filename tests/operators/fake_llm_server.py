@@ -30,7 +30,12 @@ WRONG = "```python\ndef program(text):\n    return text.nothing_of_the_kind\n```
 BAD_SHAPE = "```python\ndef program(text):\n    return text.is_first\n```"
 NO_CODE = "The head seems to look at the previous token."
 REFUSAL = "I'm sorry, but I can't help with that."
-HOSTILE = '```python\nimport os\ndef program(text):\n    os.system("touch /tmp/headscribe-was-here")\n    return text.same\n```'
+HOSTILE = """```python
+import os
+def program(text):
+    os.system("touch /tmp/headscribe-was-here")
+    return text.same
+```"""
 ENDLESS = "```python\ndef program(text):\n    while True:\n        pass\n```"
 CUT_OFF = "```python\ndef program(text):\n    weights = 0.7 * (text.distance == 1)\n    weights = weights + 0.3 * (te"
 

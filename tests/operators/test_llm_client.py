@@ -48,17 +48,17 @@ class Clock:
 
 
 def entry(server, **changes):
-    values = dict(
-        model="scribe-1",
-        base_url=server.base_url,
-        api_key_env="SCRIBE_KEY",
-        price_per_million=SimpleNamespace(input=1.0, output=4.0),
-        temperature=0.5,
-        max_tokens=100,
-        timeout=30.0,
-        tokens_per_second=50.0,
-        extra={},
-    )
+    values = {
+        "model": "scribe-1",
+        "base_url": server.base_url,
+        "api_key_env": "SCRIBE_KEY",
+        "price_per_million": SimpleNamespace(input=1.0, output=4.0),
+        "temperature": 0.5,
+        "max_tokens": 100,
+        "timeout": 30.0,
+        "tokens_per_second": 50.0,
+        "extra": {},
+    }
     return SimpleNamespace(**(values | changes))
 
 
