@@ -2,8 +2,8 @@
 
 The objective is the number of programs; among covers of equal size, the sum of costs.
 
-Sources: Chvatal 1979 (greedy and its factor 1 + ln n), Beasley 1987 (reverse delete), Jacobs and Brusco 1995, Marchiori
-and Steenbeek 2000 (iterated greedy for set covering).
+Sources: Chvatal 1979 (greedy and its factor 1 + ln n), Beasley 1990 (reverse delete), Jacobs and Brusco 1995, Marchiori
+and Steenbeek 2000 (iterated greedy for set covering); in full in docs/library.md.
 """
 
 from __future__ import annotations

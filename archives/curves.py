@@ -30,12 +30,8 @@ class Point:
         heads_within_epsilon_held_out: heads within epsilon of their best program of the whole table.
         heads_under_0_4_held_out: heads with an IoU under 0.4.
         excess_held_out: mean less that of the best single program, over the heads that this one was scored on.
-        mean_test: the same numbers on test, None where not scored; the choice is always that of held-out.
-        median_test: see above.
-        worst_test: see above.
-        heads_within_epsilon_test: see above.
-        heads_under_0_4_test: see above.
-        excess_test: see above.
+        mean_test, median_test, worst_test, heads_within_epsilon_test, heads_under_0_4_test, excess_test: the same on
+            test, None where not scored; the choice is always that of held-out.
         source_lines: lines of the normalised sources together, None without sources.
     """
 

@@ -17,6 +17,7 @@ from archives.cover import Cover
 
 SLACK = 1e-6  # what a solver's rounding may take from a bound on whole numbers
 BOUND_BUDGET = 200_000_000  # covering pairs the subgradient may look at
+MOST_PAIRS = 3_000_000  # of facility location: each is a variable and a constraint
 MAX_STEPS = 300
 MIN_STEPS = 20
 
@@ -91,15 +92,15 @@ def exact_cover(cover: Cover, costs: np.ndarray, known: list[int], *, seconds: f
     heads = np.flatnonzero(cover.coverable)
     if not len(heads):
         return ExactCover([], 0, cheapest=True)
-    rows = _rows(cover, heads)
     began = time.monotonic()
-    cover_all = LinearConstraint(rows, 1, np.inf)
-    no_more = LinearConstraint(csr_array(np.ones((1, cover.programs))), 0, len(known))
-    first = _milp(np.ones(cover.programs), [cover_all, no_more], seconds)
-    fewest = max(1, int(np.ceil(_bound(first, 1.0) - SLACK)))
-    selected = known
-    if first.x is not None and round(first.x.sum()) < len(known):
-        selected = [int(p) for p in np.flatnonzero(first.x > 0.5)]
+    cover_all = LinearConstraint(_rows(cover, heads), 1, np.inf)
+    fewest, selected = lower_bound(cover, len(known)), known
+    if fewest < len(known):
+        no_more = LinearConstraint(csr_array(np.ones((1, cover.programs))), 0, len(known))
+        first = _milp(np.ones(cover.programs), [cover_all, no_more], seconds)
+        fewest = max(fewest, int(np.ceil(_bound(first, 1.0) - SLACK)))
+        if first.x is not None and round(first.x.sum()) < len(known):
+            selected = [int(p) for p in np.flatnonzero(first.x > 0.5)]
     left = seconds - (time.monotonic() - began)
     if fewest < len(selected) or left <= 0:
         return ExactCover(None if selected is known else selected, fewest, cheapest=False)
@@ -122,12 +123,15 @@ def exact_facility(served: np.ndarray, size: int, *, seconds: float) -> tuple[li
         seconds: time limit.
 
     Returns:
-        ascending programs (None where the time limit came first), and an upper bound of the sum.
+        ascending programs, and an upper bound of the sum; None and infinity where the time limit came first, or the
+        instance has more than `MOST_PAIRS` pairs, for which the integer program would not fit into memory.
     """
     heads, programs = np.nonzero(served)
     pairs, columns = len(heads), served.shape[1]
     if not pairs:
         return [], 0.0
+    if pairs > MOST_PAIRS:
+        return None, np.inf
     # Variables: one a program (is it chosen), then one a pair (does this program serve this head).
     index = np.arange(pairs)
     serve = columns + index

@@ -1,7 +1,7 @@
 """Facility location: the k programs of the best mean IoU, each head served by the best of them.
 
 Sources: Cornuejols, Fisher and Nemhauser 1977 (greedy and its factor 1 - 1/e), Nemhauser, Wolsey and Fisher 1978 (the
-bound from remaining gains), Minoux 1978 (doing no more of the greedy's work than its choices need).
+bound from remaining gains); in full in docs/library.md.
 """
 
 from __future__ import annotations

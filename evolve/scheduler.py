@@ -28,7 +28,7 @@ SECONDS_PER_USD = 3600.0
 EXPLORED = 0.1
 # What an arm earned fades by this factor with every further slot it gets: easy gains come first.
 FADING = 0.99
-# Weight of what all arms earn in the belief about one, in slots.
+# Weight of the belief that an arm earns like all together, in slots.
 PRIOR_SLOTS = 2.0
 CHANCE_DRAWS = 500
 
@@ -112,8 +112,8 @@ class FixedShares:
 class ThompsonSampling:
     """Gives the slot to the arm that earns most per cost in one draw of what may be true.
 
-    An arm's earnings per cost are believed to follow a gamma distribution: its shape counts gains in units of the mean
-    gain of a slot, its rate counts costs. Every arm begins with the rate of all arms together.
+    An arm that earns like all together is expected to gain their rate times its own cost in a slot. Its gain in units
+    of that is believed to follow a gamma distribution, whose shape counts gains and whose rate counts slots.
     """
 
     def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -123,16 +123,14 @@ class ThompsonSampling:
         return (1 - EXPLORED) * chosen + EXPLORED * shares
 
 
-def draw_rates(earnings: Sequence[Earnings], rng: np.random.Generator, draws: int = 1) -> np.ndarray:
-    """(draws, arms) draws of gain per second of cost; an arm with nothing known is drawn like all together."""
+def draw_rates(earnings: Sequence[Earnings], rng: np.random.Generator) -> np.ndarray:
+    """(arms,) one draw of gain per cost, in units of what all arms together earn."""
     gains = np.array([each.recent_gain for each in earnings])
     costs = np.array([each.recent_cost for each in earnings])
     slots = np.array([each.recent_slots for each in earnings])
-    unit = gains.sum() / slots.sum() if gains.sum() > 0 else 1.0
-    cost_of_slot = costs.sum() / slots.sum() if costs.sum() > 0 else 1.0
-    shape = PRIOR_SLOTS + gains / unit
-    rate = PRIOR_SLOTS * cost_of_slot + costs
-    return rng.gamma(np.broadcast_to(shape, (draws, len(earnings)))) * unit / rate
+    expected = costs * gains.sum() / max(costs.sum(), np.finfo(float).tiny)
+    relative = np.divide(gains, expected, out=np.zeros_like(gains), where=expected > 0)
+    return rng.gamma(PRIOR_SLOTS + relative * slots) / (PRIOR_SLOTS + slots)
 
 
 @dataclass

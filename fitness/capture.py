@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -32,7 +31,7 @@ DATA, TEXTS, SUMS, META = "attention.f16", "texts.json", "sums.npy", "meta.json"
 ABANDONED_SECONDS = 24 * 3600
 
 
-class CorruptCache(Exception):
+class CorruptCacheError(Exception):
     """A folder of the attention cache that is incomplete or damaged."""
 
 
@@ -52,7 +51,7 @@ class Attention:
         truncated: how many texts were cut to the length limit.
 
     Raises:
-        CorruptCache: where the folder is incomplete or of unexpected size.
+        CorruptCacheError: where the folder is incomplete or of unexpected size.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +62,7 @@ class Attention:
             self._sums = np.load(self.folder / SUMS)
             self._data = np.memmap(self.folder / DATA, dtype=np.float16, mode="r")
         except (OSError, ValueError) as error:
-            raise CorruptCache(f"{self.folder}: {error}") from None
+            raise CorruptCacheError(f"{self.folder}: {error}") from None
         self.model: str = meta["model"]
         self.causal: bool = meta["causal"]
         self.layers: int = meta["layers"]
@@ -74,7 +73,9 @@ class Attention:
         sizes = [packed_size(text.n, causal=self.causal) for text in self.texts]
         self._offsets = len(self.labels) * np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         if self._data.size != self._offsets[-1] or self._sums.shape != (len(self.texts), len(self.labels)):
-            raise CorruptCache(f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}")
+            raise CorruptCacheError(
+                f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}"
+            )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -92,12 +93,12 @@ class Attention:
         """Compares all files with the checksums that were taken when they were written.
 
         Raises:
-            CorruptCache: where one differs.
+            CorruptCacheError: where one differs.
         """
         checksums = json.loads((self.folder / META).read_text())["sha256"]
         for name, checksum in checksums.items():
             if _checksum(self.folder / name) != checksum:
-                raise CorruptCache(f"{self.folder / name} is damaged")
+                raise CorruptCacheError(f"{self.folder / name} is damaged")
 
 
 def packed_size(n: int, *, causal: bool) -> int:
@@ -113,8 +114,10 @@ def open_attention(folder: Path) -> Attention:
     """
     try:
         return Attention(folder)
-    except CorruptCache as error:
-        raise UserError(f"attention cache unreadable: {error}; delete the folder, and it will be captured again") from None
+    except CorruptCacheError as error:
+        raise UserError(
+            f"attention cache unreadable: {error}; delete the folder, and it will be captured again"
+        ) from None
 
 
 def capture(
@@ -151,7 +154,7 @@ def capture(
             attention = Attention(folder)
             attention.verify()
             return attention
-        except CorruptCache as error:
+        except CorruptCacheError as error:
             log.warning("discarding a damaged attention cache, which is captured again: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
     with _folder_in_the_making(folder) as making:
@@ -173,7 +176,7 @@ def _folder_in_the_making(folder: Path) -> Iterator[Path]:
     try:
         yield making
         try:
-            os.replace(making, folder)
+            making.replace(folder)
         except OSError:
             if not folder.exists():  # otherwise another process captured the same meanwhile
                 raise
@@ -195,7 +198,9 @@ def _capture_into(
     texts, truncated = read_all(Reader(tokenizer), strings, max_tokens)
     longest, context = max(text.n for text in texts), context_length(model, tokenizer)
     if context is not None and longest > context:
-        raise UserError(f"max_tokens: a text has {longest} tokens, but the model takes {context}; set at most {context}")
+        raise UserError(
+            f"max_tokens: a text has {longest} tokens, but the model takes {context}; set at most {context}"
+        )
     if truncated:
         log.info("%d of %d texts are longer than %d tokens and were cut", truncated, len(texts), max_tokens)
     layers, heads, causal = inspect_heads(model)
@@ -230,9 +235,7 @@ def read_all(reader: Reader, strings: Sequence[str], max_tokens: int) -> tuple[l
     return [reader.text(ids) for ids, _ in encoded], sum(cut for _, cut in encoded)
 
 
-def _write_text(
-    model: PreTrainedModel, text: Text, data: Any, layers: int, heads: int, *, causal: bool
-) -> np.ndarray:
+def _write_text(model: PreTrainedModel, text: Text, data: Any, layers: int, heads: int, *, causal: bool) -> np.ndarray:
     """Appends one text's (layers * heads, packed) block to the file, and returns the sums of its rows."""
     sums = np.zeros((layers, heads))
     seen: list[int] = []
@@ -277,7 +280,9 @@ def inspect_heads(model: PreTrainedModel) -> tuple[int, int, bool]:
 
     observe_text(model, [5, 6, 7, 8], look)
     if not heads:
-        raise UserError(f"{type(model).__name__} shows no attention: it neither uses transformers' interface nor softmax")
+        raise UserError(
+            f"{type(model).__name__} shows no attention: it neither uses transformers' interface nor softmax"
+        )
     if sorted(heads) != list(range(len(heads))):
         raise UserError(f"only layers {sorted(heads)} of this model have attention with a softmax; it is not supported")
     if len(set(heads.values())) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 import torch
 from transformers import PreTrainedModel
@@ -63,8 +64,8 @@ def prove_identity(model: PreTrainedModel, reader: Reader, texts: Sequence[Text]
     tolerance = TOLERANCE.get(model.dtype, HALF_TOLERANCE) * spread
     if not (idle <= tolerance and own <= tolerance):
         raise IdentityError(
-            f"replacement is not exact for {type(model).__name__}: logits change by {idle:.2g} with nothing replaced and "
-            f"by {own:.2g} with every head's own attention, of a spread of {spread:.2g}; no number would be right"
+            f"replacement is not exact for {type(model).__name__}: logits change by {idle:.2g} with nothing replaced "
+            f"and by {own:.2g} with every head's own attention, of a spread of {spread:.2g}; no number would be right"
         )
     return Identity(idle, own, spread, idle == 0 and own == 0)
 
@@ -73,5 +74,5 @@ def _difference(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.float() - expected.float()).abs().max())
 
 
-def _no_programs(program: Program, texts: Sequence[Text]) -> list[None]:
+def _no_programs(program: Program, texts: Sequence[Text]) -> NoReturn:
     raise AssertionError("own attention asks for no program")

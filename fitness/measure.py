@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class Scores:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean loss; pseudo-perplexity for an encoder."""
+        """Exp of the mean loss; pseudo-perplexity for an encoder."""
         return math.exp(min(self.mean_loss, 700.0))
 
     @property
@@ -59,7 +60,7 @@ class Scores:
         return float(self.agreed.sum() / self.tokens.sum())
 
     def paired_difference(self, other: Scores) -> tuple[float, float]:
-        """How much higher the other's loss is, in nats a token, and the standard error over texts of this difference."""
+        """How much higher the other's loss is, in nats a token, and its standard error over texts."""
         difference = other.loss - self.loss
         mean = difference.sum() / self.tokens.sum()
         count = len(difference)
@@ -114,7 +115,9 @@ class Meter:
         causal: bool,
     ) -> None:
         if not causal and tokenizer.mask_token_id is None:
-            raise UserError("this model looks ahead, and its tokenizer has no mask token: it has no perplexity of any kind")
+            raise UserError(
+                "this model looks ahead, and its tokenizer has no mask token: it has no perplexity of any kind"
+            )
         self._model = model
         self._reader = Reader(tokenizer)
         self._source = source
@@ -122,8 +125,8 @@ class Meter:
         self._batches = list(_causal(texts, _rows_at_once) if causal else _masked(texts, tokenizer, _rows_at_once))
 
     def measure(
-        self, assignments: Mapping[Hashable, Assignment], progress: Callable[[int, int], None] | None = None
-    ) -> dict[Hashable, Scores]:
+        self, assignments: Mapping[Any, Assignment], progress: Callable[[int, int], None] | None = None
+    ) -> dict[Any, Scores]:
         """Scores of each assignment.
 
         Texts come in the outer loop, so that predictions are needed for one batch at a time.

@@ -78,7 +78,9 @@ def _locate_on_hub(model: str) -> ModelSource:
         # One question without retries: a hub that cannot be reached is known at once, not after half a minute.
         return ModelSource(model, HfApi().model_info(model, timeout=HUB_SECONDS).sha)
     except RepositoryNotFoundError:
-        raise UserError(f"model: there is neither a folder {model!r} nor a hub model of that name that you may read") from None
+        raise UserError(
+            f"model: there is neither a folder {model!r} nor a hub model of that name that you may read"
+        ) from None
     except Exception as error:  # the hub client raises many kinds, which all mean that it did not answer
         reason = one_line(error)
     copy = try_to_load_from_cache(model, "config.json")

@@ -18,6 +18,8 @@ log = logging.getLogger("headscribe")
 
 # A sandbox keeps every text it was given; a fresh one now and then keeps generation from filling the memory.
 TEXTS_PER_SANDBOX = 512
+# A program that never ends costs its whole time limit on every text; so often, and no more.
+TIMEOUTS_TO_GIVE_UP = 5
 
 
 class PredictionSource(Protocol):
@@ -39,10 +41,9 @@ class SandboxPredictions:
         max_bytes: the most memory that remembered predictions may take.
     """
 
-    def __init__(
-        self, make_sandbox: Callable[[], Sandbox], *, causal: bool, max_bytes: int = 1_000_000_000
-    ) -> None:
+    def __init__(self, make_sandbox: Callable[[], Sandbox], *, causal: bool, max_bytes: int = 1_000_000_000) -> None:
         self.failures: Counter[str] = Counter()
+        self._timeouts: Counter[str] = Counter()
         self._make_sandbox = make_sandbox
         self._causal = causal
         self._max_bytes = max_bytes
@@ -86,6 +87,9 @@ class SandboxPredictions:
     def _run(self, program: Program, texts: Sequence[Text]) -> list[np.ndarray | None]:
         if not texts:
             return []
+        if self._timeouts[program.id] >= TIMEOUTS_TO_GIVE_UP:
+            self.failures[program.id] += len(texts)
+            return [None] * len(texts)
         outcome = self._outcome(program, texts)
         if outcome.ok:
             return [to_prediction(weights, causal=self._causal) for weights in outcome.weights]
@@ -103,6 +107,9 @@ class SandboxPredictions:
                 outcome.message,
             )
         self.failures[program.id] += 1
+        self._timeouts[program.id] += outcome.kind == "timeout"
+        if self._timeouts[program.id] == TIMEOUTS_TO_GIVE_UP:
+            log.warning("program %s exceeded its time on %d texts; it is not run again", program.id, TIMEOUTS_TO_GIVE_UP)
         return [None]
 
     def _outcome(self, program: Program, texts: Sequence[Text]) -> Outcome:

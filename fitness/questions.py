@@ -114,7 +114,7 @@ def read_questions(source: str, limit: int | None = None) -> list[Question]:
 
 
 def _read_file(path: Path, limit: int | None) -> list[Question]:
-    questions = []
+    questions: list[Question] = []
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):

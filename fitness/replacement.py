@@ -104,7 +104,9 @@ def replacing(
         if layer not in layers:
             return None
         if max(layers[layer]) >= shape[1] or min(layers[layer]) < 0:
-            raise UserError(f"there is no head L{layer}H{max(layers[layer])}: layer {layer} has {shape[1]} heads, from 0")
+            raise UserError(
+                f"there is no head L{layer}H{max(layers[layer])}: layer {layer} has {shape[1]} heads, from 0"
+            )
         return _override(layer, layers[layer], follower, source, shape, allowed, like, record)
 
     def finish(*_: object) -> None:
@@ -146,7 +148,7 @@ def _override(
     if column != list(range(len(distinct))):
         weights = weights[:, column]
     valid = np.array([[predictions[c][row] is not None for c in column] for row in range(batch)])
-    for (row, index) in np.argwhere(~valid):
+    for _, index in np.argwhere(~valid):
         record.kept[layer, list(heads)[index]] += 1
     if not valid.any():
         return None
@@ -160,7 +162,12 @@ def _predict(program: Program | Pattern, texts: Sequence[Text], source: Predicti
 
 
 def place(
-    predictions: Sequence[Sequence[np.ndarray | None]], rows: Sequence[Row], *, past: int, offset: int, size: tuple[int, int]
+    predictions: Sequence[Sequence[np.ndarray | None]],
+    rows: Sequence[Row],
+    *,
+    past: int,
+    offset: int,
+    size: tuple[int, int],
 ) -> torch.Tensor:
     """Lays predictions out as attention weights of the forward pass that is under way.
 
@@ -197,9 +204,7 @@ def place(
     return placed
 
 
-def within_mask(
-    weights: torch.Tensor, allowed: torch.Tensor | None, mass: torch.Tensor | None = None
-) -> torch.Tensor:
+def within_mask(weights: torch.Tensor, allowed: torch.Tensor | None, mass: torch.Tensor | None = None) -> torch.Tensor:
     """Takes away what the model's mask forbids, and gives each row back the mass that it loses by that.
 
     Args:

@@ -198,14 +198,17 @@ class _Checker:
         for node in self._others:
             self._offences += [(getattr(node, "lineno", 0), message) for message in self._messages(node)]
         known, own = known_attributes(), frozenset(self._own) - _ATTRIBUTES_DENIED
+        unread = self._unread if self._lazy_annotations else set()
         for attribute in self._attributes:
             value = attribute.value
+            if id(attribute) in unread:
+                continue
             of_module = type(value) is ast.Attribute or (type(value) is ast.Name and value.id in self._modules)
             if of_module or attribute.attr not in known:
                 self._offences += [(attribute.lineno, each) for each in self._attribute_messages(attribute, own)]
         for name in self._loads:
             known_name = name.id in self._bound or name.id in BUILTINS or name.id in _GIVEN
-            if not known_name and not (self._lazy_annotations and id(name) in self._unread):
+            if not known_name and id(name) not in unread:
                 self._offences.append((name.lineno, self._name_message(name.id)))
         if self._offences:
             line, message = min(self._offences)
@@ -289,9 +292,9 @@ def _call_messages(node: ast.Call) -> Iterator[str]:
 
 
 def _is_object_dtype(node: ast.expr) -> bool:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return "O" in node.value or "object" in node.value
-    return isinstance(node, ast.Name) and node.id == "object"
+    return (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and ("O" in node.value or "object" in node.value)
+    )
 
 
 def _new_names(node: ast.AST) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -79,7 +79,7 @@ def fit_numbers(
 
     minimize(loss, np.zeros(len(numbers)), method="Powell", options={"maxfev": limit, "xtol": 0.02, "ftol": 1e-4})
     for digits in (2, 3):
-        _set(numbers, [rounded(value, digits) for value in best])
+        _set(numbers, [_written(rounded(value, digits)) for value in best])
         iou = score(fitted, head)
         if iou > best_iou - 0.0005:
             return fitted, iou
@@ -111,13 +111,11 @@ def _is_int(node: ast.Constant) -> bool:
     return isinstance(node.value, int) and not isinstance(node.value, bool)
 
 
-def _set(numbers: list[ast.Constant], values: list[float]) -> None:
+def _set(numbers: list[ast.Constant], values: Sequence[float]) -> None:
     for number, value in zip(numbers, values, strict=True):
         number.value = value
 
 
-def _finish(numbers: list[ast.Constant]) -> None:
-    """Writes whole numbers without a point."""
-    for number in numbers:
-        if isinstance(number.value, float) and number.value.is_integer():
-            number.value = int(number.value)
+def _written(value: float) -> float:
+    """Larger whole numbers are written without a point."""
+    return int(value) if value >= 10 and value.is_integer() else value

@@ -49,14 +49,13 @@ class Crossover:
         """Texts on which either program leads, with the rows in which it leads most."""
         rng = np.random.default_rng(request.seed)
         ious = np.stack([view.iou_texts(flat, request.head) for flat in ran])
-        overlaps = [row_overlaps(view, flat, request.head) for flat in ran]
         leads = []
         for better, other in ((0, 1), (1, 0)):
             lead = ious[better] - ious[other]
             order = np.argsort(-lead, kind="stable")
             for text in draw(rng, order[lead[order] > 0], TEXTS_EACH):
-                gain = overlaps[better][text] - overlaps[other][text]
-                rows = draw(rng, np.argsort(-gain, kind="stable"), ROWS)
+                overlaps = [row_overlaps(view, flat, request.head, text) for flat in ran]
+                rows = draw(rng, np.argsort(overlaps[other] - overlaps[better], kind="stable"), ROWS)
                 leads.append(
                     {
                         "better": better + 1,

@@ -171,7 +171,7 @@ def _look(node: ast.expr, picture: _Picture) -> None:
 
 
 def _is_fading(node: ast.expr) -> bool:
-    return "np.abs(text.distance)" in ast.unparse(node) and not isinstance(node, ast.Compare)
+    return "distance)" in ast.unparse(node) and "np.abs(" in ast.unparse(node) and not isinstance(node, ast.Compare)
 
 
 def _listed(node: ast.expr) -> str:

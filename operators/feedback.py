@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from fitness.contract import to_prediction
 from fitness.fit_view import FitView
+from fitness.iou import unpack
 from fitness.text import Text, fields
 from operators.protocol import Request
 
@@ -22,6 +26,8 @@ KEYS_SHOWN = 4
 LEAST_SHOWN = 0.03
 MAX_QUOTED = 240
 CONTEXT_TOKENS = 16
+PROFILE_TEXTS = 12
+PROFILE_LINES = 8
 # Kinds of message whose quotations name code, never tokens of a text.
 _ABOUT_CODE = re.compile(r"^(\w+: )*(name '|Text has no field|module '|'\w+' object|.*unexpected keyword|import )")
 
@@ -41,10 +47,13 @@ def strongest_pairs(view: FitView, head: int, rng: np.random.Generator) -> list[
         One entry a text: `text` (quoted) and `pairs` (lines such as `' it'[9] -> ' dog'[4] (0.83)`, strongest first).
     """
     chosen = np.sort(rng.permutation(len(view.texts))[:TEXTS_SHOWN])
-    matrices = view.unpack_all(view.attention(head))
+    attention = view.attention(head)
     return [
-        {"text": quote(view.texts[t].string), "pairs": _stratified(view.texts[t], matrices[t], view.causal, rng)}
-        for t in chosen
+        {
+            "text": quote(view.texts[index].string),
+            "pairs": _stratified(view.texts[index], matrix(view, attention, index), view.causal, rng),
+        }
+        for index in chosen
     ]
 
 
@@ -72,34 +81,69 @@ def _top(attention: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return allowed & (attention >= least) & (attention > 0)
 
 
-def profile(view: FitView, head: int, most: int = 8) -> list[str]:
+def profile(view: FitView, head: int) -> list[str]:
     """Where the head's attention goes, in the words of `Text`: the relations that take more of it than their share.
 
     Returns:
         Lines such as `text.same: 0.41 of the attention, 0.07 of the pairs`, the strongest first, and the mean distance.
     """
-    matrices = view.unpack_all(view.attention(head))
-    sums: dict[str, list[tuple[float, float]]] = {}
-    distances = []
-    for text, attention in zip(view.texts, matrices, strict=True):
-        if text.n < 2:
-            continue
-        uniform = np.tril(np.ones((text.n, text.n))) if view.causal else np.ones((text.n, text.n))
-        uniform /= uniform.sum(axis=1, keepdims=True)
-        for name, relation in _relations(text).items():
-            mass, share = (float((weights * relation)[1:].sum(axis=1).mean()) for weights in (attention, uniform))
-            sums.setdefault(name, []).append((mass, share))
-        distances.append(float((attention * np.abs(text.distance))[1:].sum(axis=1).mean()))
-    if not sums:
-        return []
-    means = {name: np.mean(found, axis=0) for name, found in sums.items()}
-    ranked = sorted(means, key=lambda name: (-(means[name][0] - means[name][1]), name))
-    lines = [
-        f"{name}: {means[name][0]:.2f} of the attention, {means[name][1]:.2f} of the pairs"
-        for name in ranked[:most]
-        if means[name][0] > means[name][1]
-    ]
-    return [*lines, f"mean distance looked at: {np.mean(distances):.1f} tokens"]
+    return _profiles(view).lines(head)
+
+
+class _Profiles:
+    """Profiles of the heads of a fit split, each computed when it is first asked for.
+
+    Args:
+        view: the fit split; its first few texts say enough.
+    """
+
+    def __init__(self, view: FitView) -> None:
+        self._view = view
+        self._texts = [index for index, text in enumerate(view.texts) if text.n > 1][:PROFILE_TEXTS]
+        self._relations = {index: _relations(view.texts[index]) for index in self._texts}
+        self._uniform = self._shares([_uniform(view.texts[index].n, view.causal) for index in self._texts])
+        self._lines: dict[int, list[str]] = {}
+
+    def lines(self, head: int) -> list[str]:
+        """The profile of one head."""
+        if not self._texts:
+            return []
+        if head not in self._lines:
+            self._lines[head] = self._describe(head)
+        return self._lines[head]
+
+    def _shares(self, matrices: list[np.ndarray]) -> dict[str, float]:
+        """Mean mass that each relation takes of the rows but the first, which has nothing to choose from."""
+        sums: dict[str, float] = defaultdict(float)
+        for index, weights in zip(self._texts, matrices, strict=True):
+            for name, relation in self._relations[index].items():
+                sums[name] += float(weights[1:][relation[1:]].sum()) / (len(weights) - 1) / len(self._texts)
+        return sums
+
+    def _describe(self, head: int) -> list[str]:
+        attention = self._view.attention(head)
+        matrices = [matrix(self._view, attention, index) for index in self._texts]
+        found = self._shares(matrices)
+        above = {name: found[name] - self._uniform[name] for name in found}
+        ranked = sorted((name for name in above if above[name] > 0), key=lambda name: (-above[name], name))
+        lines = [
+            f"{name}: {found[name]:.2f} of the attention, {self._uniform[name]:.2f} of the pairs"
+            for name in ranked[:PROFILE_LINES]
+        ]
+        distances = [
+            float((weights * np.abs(self._view.texts[index].distance))[1:].sum(axis=1).mean())
+            for index, weights in zip(self._texts, matrices, strict=True)
+        ]
+        return [*lines, f"mean distance looked at: {np.mean(distances):.1f} tokens"]
+
+
+@lru_cache(maxsize=2)
+def _profiles(view: FitView) -> _Profiles:
+    return _Profiles(view)
+
+
+def _uniform(n: int, causal: bool) -> np.ndarray:
+    return to_prediction(np.ones((n, n)), causal=causal)
 
 
 def _relations(text: Text) -> dict[str, np.ndarray]:
@@ -114,21 +158,26 @@ def _relations(text: Text) -> dict[str, np.ndarray]:
     return found
 
 
-def row_overlaps(view: FitView, flat: np.ndarray, head: int) -> list[np.ndarray]:
-    """(n,) for each fit text: mass that prediction and attention share in each row, in [0, 1]."""
-    shared = np.minimum(flat, view.attention(head))
-    return [matrix.sum(axis=1) for matrix in view.unpack_all(shared)]
+def matrix(view: FitView, flat: np.ndarray, index: int) -> np.ndarray:
+    """(n, n) of one text out of packed arrays laid end to end."""
+    part = flat[view.offsets[index] : view.offsets[index + 1]]
+    return unpack(part, view.texts[index].n, causal=view.causal)
+
+
+def row_overlaps(view: FitView, flat: np.ndarray, head: int, index: int) -> np.ndarray:
+    """(n,) mass that prediction and attention share in each row of one text, in [0, 1]."""
+    return np.minimum(matrix(view, flat, index), matrix(view, view.attention(head), index)).sum(axis=1)
 
 
 def compared_rows(
-    view: FitView, head: int, text_index: int, rows: np.ndarray, **predictions: np.ndarray
+    view: FitView, head: int, index: int, rows: np.ndarray, **predictions: np.ndarray
 ) -> list[dict[str, Any]]:
     """What the head does in some rows of a text, beside what programs predict there.
 
     Args:
         view: the fit split.
         head: flat index of the head.
-        text_index: which fit text.
+        index: which fit text.
         rows: (rows,) int, positions of queries.
         predictions: packed predictions by name.
 
@@ -136,12 +185,12 @@ def compared_rows(
         One entry a row: `query`, `before` (the tokens up to it, quoted), `wanted` and one entry a prediction, each a
         line of keys with their weights, heaviest first.
     """
-    text = view.texts[text_index]
-    wanted = {"wanted": view.attention(head)} | predictions
-    matrices = {name: view.unpack_all(flat)[text_index] for name, flat in wanted.items()}
+    text = view.texts[index]
+    flats = {"wanted": view.attention(head)} | predictions
+    matrices = {name: matrix(view, flat, index) for name, flat in flats.items()}
     return [
         {"query": token(text, row), "before": _before(text, row)}
-        | {name: heaviest(text, matrix[row]) for name, matrix in matrices.items()}
+        | {name: heaviest(text, weights[row]) for name, weights in matrices.items()}
         for row in rows
     ]
 

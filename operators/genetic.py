@@ -6,6 +6,7 @@ import ast
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 
 import numpy as np
 from deap import gp
@@ -21,37 +22,37 @@ from operators.trial import Trial, trial_of
 
 OFFSPRING = 8
 FRESH = 0.15
-MAX_NODES = 45
+MAX_NODES = 36
 GROWN_DEPTH = 3
 
 
-class Weights:
-    """Type of what a program returns, and of its parts."""
+class Kind(IntEnum):
+    """Types of the trees. DEAP draws from sets of types, whose order is the same everywhere for numbers alone.
 
+    Attributes:
+        WEIGHTS: what a program returns, and its parts.
+        MARK: a pattern that is true or false.
+        NUMBER: a positive number.
+        SHARE: a number between 0 and 1.
+    """
 
-class Mark:
-    """Type of a pattern that is true or false."""
-
-
-class Number:
-    """Type of a positive number."""
-
-
-class Share:
-    """Type of a number between 0 and 1."""
+    WEIGHTS = 0
+    MARK = 1
+    NUMBER = 2
+    SHARE = 3
 
 
 # Primitive -> (spelling, result, operands). A mark that stands as weights is multiplied before it is added to anything,
 # for the sum of two truth values is a truth value.
-PRIMITIVES: dict[str, tuple[str, type, list[type]]] = {
-    "plus": ("{0} + {1} * {2}", Weights, [Weights, Number, Weights]),
-    "scaled": ("{0} * {1}", Weights, [Number, Weights]),
-    "favour": ("{0} * (1 + {1} * {2})", Weights, [Weights, Number, Mark]),
-    "play_down": ("{0} * (1 - {1} * {2})", Weights, [Weights, Share, Mark]),
-    "keep": ("{0} * {1}", Weights, [Weights, Mark]),
-    "shown": ("{0}", Weights, [Mark]),
-    "both": ("({0} & {1})", Mark, [Mark, Mark]),
-    "either": ("({0} | {1})", Mark, [Mark, Mark]),
+PRIMITIVES: dict[str, tuple[str, Kind, list[Kind]]] = {
+    "plus": ("{0} + {1} * {2}", Kind.WEIGHTS, [Kind.WEIGHTS, Kind.NUMBER, Kind.WEIGHTS]),
+    "scaled": ("{0} * {1}", Kind.WEIGHTS, [Kind.NUMBER, Kind.WEIGHTS]),
+    "favour": ("{0} * (1 + {1} * {2})", Kind.WEIGHTS, [Kind.WEIGHTS, Kind.NUMBER, Kind.MARK]),
+    "play_down": ("{0} * (1 - {1} * {2})", Kind.WEIGHTS, [Kind.WEIGHTS, Kind.SHARE, Kind.MARK]),
+    "keep": ("{0} * {1}", Kind.WEIGHTS, [Kind.WEIGHTS, Kind.MARK]),
+    "shown": ("{0}", Kind.WEIGHTS, [Kind.MARK]),
+    "both": ("({0} & {1})", Kind.MARK, [Kind.MARK, Kind.MARK]),
+    "either": ("({0} | {1})", Kind.MARK, [Kind.MARK, Kind.MARK]),
 }
 LINES = frozenset({"plus", "favour", "play_down", "keep"})
 
@@ -93,7 +94,7 @@ class Grammar:
 
     def __init__(self, trial: Trial, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._primitives: dict[type, list[gp.Primitive]] = {}
+        self._primitives: dict[Kind, list[gp.Primitive]] = {}
         self._by_name: dict[str, gp.Primitive] = {}
         for name, (_, result, operands) in PRIMITIVES.items():
             primitive = gp.Primitive(name, operands, result)
@@ -107,7 +108,7 @@ class Grammar:
     def offspring(self, parents: list[gp.PrimitiveTree]) -> tuple[gp.PrimitiveTree, str]:
         """One child of the parents, and how it came about."""
         if not parents or self._rng.random() < FRESH:
-            return self.grow(Weights, GROWN_DEPTH + 1), "fresh tree"
+            return self.grow(Kind.WEIGHTS, GROWN_DEPTH + 1), "fresh tree"
         child = gp.PrimitiveTree(parents[0])
         if len(parents) > 1 and self._rng.random() < 0.5:
             return gp.cxOnePoint(child, gp.PrimitiveTree(parents[1]))[0], "crossover"
@@ -116,7 +117,7 @@ class Grammar:
         # The set is the generator's business; DEAP only hands it through.
         return gp.mutUniform(child, lambda pset, type_: self.grow(type_, GROWN_DEPTH - 1), None)[0], "new subtree"
 
-    def grow(self, type_: type, depth: int) -> gp.PrimitiveTree:
+    def grow(self, type_: Kind, depth: int) -> gp.PrimitiveTree:
         """A random tree of a type; where no primitive gives the type, or none is left to go deep, a terminal."""
         primitives = self._primitives.get(type_, [])
         if depth <= 0 or not primitives or self._rng.random() < 0.25:
@@ -127,18 +128,18 @@ class Grammar:
             tree.extend(self.grow(operand, depth - 1))
         return gp.PrimitiveTree(tree)
 
-    def _terminal(self, type_: type) -> gp.Terminal:
+    def _terminal(self, type_: Kind) -> gp.Terminal:
         rng = self._rng
-        if type_ is Number:
-            return _leaf(spell(float(np.exp(rng.normal(0, 1)))), Number)
-        if type_ is Share:
-            return _leaf(spell(float(rng.uniform(0.2, 0.95))), Share)
-        if type_ is Weights:
-            return _leaf(_bracketed(self._fading[int(rng.integers(len(self._fading)))]), Weights)
+        if type_ is Kind.NUMBER:
+            return _leaf(spell(float(np.exp(rng.normal(0, 1)))), Kind.NUMBER)
+        if type_ is Kind.SHARE:
+            return _leaf(spell(float(rng.uniform(0.2, 0.95))), Kind.SHARE)
+        if type_ is Kind.WEIGHTS:
+            return _leaf(_bracketed(self._fading[int(rng.integers(len(self._fading)))]), Kind.WEIGHTS)
         kind = rng.random()
         sources = self._pairs if kind < 0.4 else self._tokens
         source = sources[int(rng.integers(len(sources)))]
-        return _leaf(_bracketed(query_side(source) if kind > 0.75 else source), Mark)
+        return _leaf(_bracketed(query_side(source) if kind > 0.75 else source), Kind.MARK)
 
     def write(self, tree: gp.PrimitiveTree) -> ast.Module:
         """The program that a tree stands for: the outermost operations are lines of their own."""
@@ -175,15 +176,15 @@ class Grammar:
         if is_condition(node):
             return [by_name["shown"], *self._mark(node)]
         if ast.unparse(node).startswith(("np.exp(-np.abs(text.distance)", "(1 + np.abs(text.distance)) **")):
-            return [_leaf(_bracketed(ast.unparse(node)), Weights)]
+            return [_leaf(_bracketed(ast.unparse(node)), Kind.WEIGHTS)]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             added = self._weights(node.right, names)
             if added[0] is by_name["scaled"]:
                 return [by_name["plus"], *self._weights(node.left, names), *added[1:]]
-            return [by_name["plus"], *self._weights(node.left, names), _leaf("1.0", Number), *added]
+            return [by_name["plus"], *self._weights(node.left, names), _leaf("1.0", Kind.NUMBER), *added]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             if _number(node.left) is not None:
-                return [by_name["scaled"], _leaf(spell(_number(node.left) or 0), Number), *self._weights(node.right, names)]
+                return [by_name["scaled"], _leaf(spell(_number(node.left) or 0), Kind.NUMBER), *self._weights(node.right, names)]
             if is_condition(node.right):
                 return [by_name["keep"], *self._weights(node.left, names), *self._mark(node.right)]
             return [*self._change(node.right, self._weights(node.left, names))]
@@ -199,7 +200,7 @@ class Grammar:
                 number = _number(term.left)
                 less = isinstance(factor.op, ast.Sub)
                 if number is not None and is_condition(term.right) and not (less and number > 1):
-                    leaf = _leaf(spell(number), Share if less else Number)
+                    leaf = _leaf(spell(number), Kind.SHARE if less else Kind.NUMBER)
                     return [self._by_name["play_down" if less else "favour"], *weights, leaf, *self._mark(term.right)]
         raise Unsupported("a factor")
 
@@ -207,7 +208,7 @@ class Grammar:
         if isinstance(node, ast.BinOp) and "cumsum" not in ast.unparse(node):
             name = "both" if isinstance(node.op, ast.BitAnd) else "either"
             return [self._by_name[name], *self._mark(node.left), *self._mark(node.right)]
-        return [_leaf(_bracketed(ast.unparse(node)), Mark)]
+        return [_leaf(_bracketed(ast.unparse(node)), Kind.MARK)]
 
 
 class _Nested:
@@ -222,7 +223,7 @@ class _Nested:
         if self.name not in PRIMITIVES:
             return self.name
         source = PRIMITIVES[self.name][0].format(*(operand.inline() for operand in self.operands))
-        return f"({source})" if PRIMITIVES[self.name][1] is Weights and self.name != "shown" else source
+        return f"({source})" if PRIMITIVES[self.name][1] is Kind.WEIGHTS and self.name != "shown" else source
 
 
 def _nested(tree: gp.PrimitiveTree) -> _Nested:
@@ -235,7 +236,7 @@ def _nested(tree: gp.PrimitiveTree) -> _Nested:
     return build()
 
 
-def _leaf(source: str, type_: type) -> gp.Terminal:
+def _leaf(source: str, type_: Kind) -> gp.Terminal:
     return gp.Terminal(source, True, type_)
 
 

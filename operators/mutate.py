@@ -44,22 +44,20 @@ class Mutate:
             failure = {"kind": predictions.kind, "message": quote_error(predictions.message), "line": predictions.line}
             return values | {"failure": failure}
         rng = np.random.default_rng(request.seed)
-        order = np.argsort(view.iou_texts(predictions, request.head), kind="stable")
-        overlaps = row_overlaps(view, predictions, request.head)
-        wrong = [
-            self._rows(view, request.head, text, draw(rng, _ranked(overlaps[text]), WRONG_ROWS), predictions)
-            for text in draw(rng, order, WRONG_TEXTS)
-        ]
-        best = int(order[-1])
-        right = self._rows(view, request.head, best, draw(rng, _ranked(overlaps[best])[::-1], RIGHT_ROWS), predictions)
-        return values | {"wrong": wrong, "right": right}
+        ious = view.iou_texts(predictions, request.head)
+        order = np.argsort(ious, kind="stable")
 
-    def _rows(self, view: FitView, head: int, text: int, rows: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
-        return {
-            "text": quote(view.texts[text].string),
-            "iou": f"{view.iou_texts(predictions, head)[text]:.2f}",
-            "rows": compared_rows(view, head, text, rows, predicted=predictions),
-        }
+        def shown(text: int, rows: int, wrong: bool) -> dict[str, Any]:
+            ranked = _ranked(row_overlaps(view, predictions, request.head, text))
+            drawn = draw(rng, ranked if wrong else ranked[::-1], rows)
+            return {
+                "text": quote(view.texts[text].string),
+                "iou": f"{ious[text]:.2f}",
+                "rows": compared_rows(view, request.head, text, drawn, predicted=predictions),
+            }
+
+        wrong = [shown(int(text), WRONG_ROWS, True) for text in draw(rng, order, WRONG_TEXTS)]
+        return values | {"wrong": wrong, "right": shown(int(order[-1]), RIGHT_ROWS, False)}
 
 
 def _ranked(overlaps: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from operators.describe import described
 from operators.expressions import Unsupported
 from operators.patterns import FADING, dictionary_of
 from operators.protocol import Proposal, Request
-from operators.source import append_line, program_tree, step_source, to_source, tree_of
+from operators.simplify import without_weakest_lines
+from operators.source import append_line, changing_lines, program_tree, step_source, to_source, tree_of
 from operators.trial import Trial, trial_of
 
 SEARCHED = 10
@@ -21,6 +22,10 @@ REFINED = 6
 SHARES = (0.1, 0.3, 0.6)
 FACTORS = (-0.6, 1.0, 4.0)
 MIN_GAIN = 0.002
+MIN_LOSS = 0.001
+MAX_LINES = 6
+# IoU that a character of a pattern has to bring in.
+PRICE = 0.00003
 LARGE_GAIN = 0.01
 MAX_STEPS = 3
 POLISH = 30
@@ -37,6 +42,8 @@ class Residual:
         trial = trial_of(view)
         rng = np.random.default_rng(request.seed)
         tree = tree_of(request.parents[0].program) if request.parents else _start(request.head, trial, rng)
+        most = max(MAX_LINES, len(changing_lines(tree)))
+        before = trial.iou(tree, request.head) if request.parents else 0.0
         notes = []
         for _ in range(MAX_STEPS):
             step = best_step(tree, request.head, trial, rng)
@@ -48,7 +55,12 @@ class Residual:
                 break
         if request.parents and not notes:
             return []
-        tree, _ = fit_numbers(tree, request.head, trial, evaluations=POLISH)
+        tree, iou = fit_numbers(tree, request.head, trial, evaluations=POLISH)
+        if trial.is_plain(tree):
+            tree = without_weakest_lines(tree, request.head, trial, most=most, loss=MIN_LOSS)
+            iou = trial.plain_iou(tree, request.head)
+        if iou < before + MIN_LOSS:
+            return []
         return [Proposal(to_source(tree, described(tree)), "; ".join(notes))]
 
 
@@ -95,7 +107,7 @@ def best_step(tree: ast.Module, head: int, trial: Trial, rng: np.random.Generato
         gains = line.iou_texts(values, c, candidate.times) - line.base
         if gains.mean() < max(MIN_GAIN, 1.5 * gains.std() / np.sqrt(len(gains))):
             continue
-        value = gains.mean() - 0.00002 * len(candidate.source)
+        value = gains.mean() - PRICE * len(candidate.source)
         if best is None or value > best[0]:
             best = value, Step(step_source(candidate.source, c, times=candidate.times), float(gains.mean()))
     return best[1] if best else None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+import numpy as np
+
 from fitness.fit_view import FitView
 from operators.constants import fit_numbers
 from operators.describe import described
 from operators.expressions import Unsupported
 from operators.protocol import Proposal, Request
-from operators.source import Slot, copy_of, drop_idle_lines, length_of, rounded, slots_of, to_source, tree_of
+from operators.source import Slot, changing_lines, copy_of, drop_idle_lines, entry, length_of, rounded, slots_of, to_source, tree_of
 from operators.trial import Trial, trial_of
 
 TOLERANCE = 0.002
@@ -73,6 +75,34 @@ def shortened(tree: ast.Module, head: int, trial: Trial, *, floor: float) -> ast
         if trial.iou(tree, head) < floor:
             reduction.slot.put(reduction.old)
     return drop_idle_lines(tree)
+
+
+def without_weakest_lines(tree: ast.Module, head: int, trial: Trial, *, most: int, loss: float) -> ast.Module:
+    """The program without the lines that matter least: those above a number, and those whose loss is small.
+
+    Args:
+        tree: a plain program; left unchanged.
+        head: flat index of the head.
+        trial: tries the programs.
+        most: how many lines that change the weights may stay.
+        loss: a line whose leaving lowers the mean IoU by less goes in any case.
+    """
+    tree = copy_of(tree)
+    body = entry(tree).body
+    iou = trial.plain_iou(tree, head)
+    while lines := changing_lines(tree):
+        left = []
+        for line in lines:
+            place = body.index(line)
+            body.remove(line)
+            left.append(trial.plain_iou(tree, head))
+            body.insert(place, line)
+        best = int(np.argmax(left))
+        if len(lines) <= most and left[best] < iou - loss:
+            break
+        body.remove(lines[best])
+        iou = left[best]
+    return tree
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,21 @@ def length_of(tree: ast.Module) -> int:
 
 
 def drop_idle_lines(tree: ast.Module) -> ast.Module:
-    """The same tree without lines such as `weights = weights`."""
+    """The same tree without lines such as `weights = weights`, and without values that are never read."""
     body = entry(tree).body
     body[:] = [node for node in body if not _is_idle(node)]
+    if all(isinstance(node, (ast.Assign, ast.Return)) or _is_text(node) for node in body):
+        needed: set[str] = set()
+        for node in reversed(list(body)):
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(target, ast.Name):
+                if target.id not in needed:
+                    body.remove(node)
+                    continue
+                needed.discard(target.id)
+            read = node.value if isinstance(node, (ast.Assign, ast.Return)) else None
+            if read is not None:
+                needed |= {part.id for part in ast.walk(read) if isinstance(part, ast.Name)}
     return tree
 
 
@@ -42,6 +54,18 @@ def _is_idle(node: ast.stmt) -> bool:
     if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.value, ast.Name)):
         return False
     return isinstance(node.targets[0], ast.Name) and node.targets[0].id == node.value.id
+
+
+def changing_lines(tree: ast.Module) -> list[ast.stmt]:
+    """Lines of the form `weights = weights ...`: those that a program still makes sense without."""
+    return [node for node in entry(tree).body if isinstance(node, ast.Assign) and _operation(node) is not None]
+
+
+def _operation(node: ast.Assign) -> ast.BinOp | None:
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name) and isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name):
+        return value if value.left.id == target.id else None
+    return None
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -153,14 +177,11 @@ def lines_of(tree: ast.Module) -> list[str]:
     Lines that need other variables of their program are left out.
     """
     found = []
-    for node in entry(tree).body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-            continue
-        value = node.value
-        if not (isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name)):
-            continue
-        names = {part.id for part in ast.walk(value.right) if isinstance(part, ast.Name)}
-        if value.left.id == node.targets[0].id and names <= {"text", "np"}:
+    for node in changing_lines(tree):
+        value = _operation(node) if isinstance(node, ast.Assign) else None
+        assert value is not None
+        assert isinstance(value.left, ast.Name)
+        if {part.id for part in ast.walk(value.right) if isinstance(part, ast.Name)} <= {"text", "np"}:
             found.append(ast.unparse(value).removeprefix(f"{value.left.id} "))
     return found
 

@@ -42,6 +42,14 @@ class Trial:
         self._square.weights(tree)
         return self.evaluator.weights(tree)
 
+    def is_plain(self, tree: ast.Module) -> bool:
+        """Whether a program can be tried without the sandbox."""
+        try:
+            self._square.weights(tree)
+        except Unsupported:
+            return False
+        return True
+
     def prediction(self, tree: ast.Module) -> np.ndarray | None:
         """(N,) float32 prediction of any program on the sample, or None where it fails."""
         try:

@@ -12,11 +12,11 @@ from fitness.fit_view import FitView
 from fitness.program import Program
 from fitness.text import fields
 from operators.describe import described
-from operators.expressions import Unsupported
 from operators.patterns import FADING, dictionary_of, query_side
 from operators.protocol import Proposal, Request
 from operators.source import (
     append_line,
+    changing_lines,
     copy_of,
     drop_idle_lines,
     expression,
@@ -32,6 +32,7 @@ from operators.trial import Trial, trial_of
 VARIANTS = 6
 MAX_EDITS = 2
 TRIES = 8
+MAX_LINES = 6
 SIGNATURES = {field.name: (field.shape, field.kind) for field in fields()}
 COMPARISONS = (ast.Eq, ast.LtE, ast.GtE, ast.Lt, ast.Gt)
 
@@ -53,7 +54,7 @@ class Tweak:
         trial = trial_of(view)
         parents = [tree_of(parent.program) for parent in request.parents]
         edits = Edits(trial, parents[1] if len(parents) > 1 else None).all()
-        plain = _is_plain(parents[0], trial)
+        plain = trial.is_plain(parents[0])
         before = request.parents[0].program.normalised
         parent_iou = trial.plain_iou(parents[0], request.head) if plain else -1.0
         best: tuple[float, ast.Module, str] | None = None
@@ -88,14 +89,6 @@ def _varied(
             tree = ast.fix_missing_locations(drop_idle_lines(changed))
             names.append(name)
     return tree, names
-
-
-def _is_plain(tree: ast.Module, trial: Trial) -> bool:
-    try:
-        trial.weights(tree)
-    except Unsupported:
-        return False
-    return True
 
 
 class Edits:
@@ -282,6 +275,8 @@ def _numbers(tree: ast.Module) -> list[ast.Constant]:
 
 
 def _appended(tree: ast.Module, operation: str) -> ast.Module | None:
+    if len(changing_lines(tree)) >= MAX_LINES:
+        return None
     try:
         return append_line(tree, operation)
     except ValueError:

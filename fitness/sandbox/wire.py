@@ -52,10 +52,16 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
 
     Raises:
         Closed: when the other side is gone before.
+        TimeoutError: when the connection has a timeout and it passes.
     """
     parts = bytearray()
     while len(parts) < size:
-        part = connection.recv(size - len(parts))
+        try:
+            part = connection.recv(size - len(parts))
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise Closed(str(error)) from None
         if not part:
             raise Closed("end of file")
         parts += part

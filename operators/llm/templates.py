@@ -59,6 +59,7 @@ class Templates:
         self._environment.filters["fenced"] = fenced
         self._parts = {name: _messages(source) for name, source in self._sources.items()}
         self._compiled: dict[str, list[tuple[str, jinja2.Template]]] = {}
+        self._hashes: dict[str, str] = {}
         self._vocabulary = vocabulary()
 
     def names(self, operator: str) -> list[str]:
@@ -68,10 +69,12 @@ class Templates:
 
     def hash(self, name: str) -> str:
         """First 16 hexadecimal digits of a SHA-256 over a template and all that it includes."""
-        digest = hashlib.sha256()
-        for part in self._with_parts(name + SUFFIX):
-            digest.update(f"{part}\0{self._sources[part]}\0".encode())
-        return digest.hexdigest()[:16]
+        if name not in self._hashes:
+            digest = hashlib.sha256()
+            for part in self._with_parts(name + SUFFIX):
+                digest.update(f"{part}\0{self._sources[part]}\0".encode())
+            self._hashes[name] = digest.hexdigest()[:16]
+        return self._hashes[name]
 
     def render(self, name: str, values: Mapping[str, Any]) -> list[Message]:
         """The messages of a template.

@@ -93,6 +93,16 @@ def test_bounds_hold_and_greedy_keeps_its_guarantee(case):
     assert len(selected) <= (1 + np.log(max(1, cover.heads))) * optimum
 
 
+def test_without_time_the_exact_answer_is_the_known_cover_with_a_bound():
+    matrix, costs = instance(1, 80, 80, 0.08)
+    cover = Cover.from_matrix(matrix)
+    known = prune(cover, costs, hardest_first(cover, costs))
+    answer = exact_cover(cover, costs, known, seconds=1e-6)
+    assert answer.selected is None
+    assert 1 <= lower_bound(cover, len(known)) <= answer.lower_bound < len(known)
+    assert not answer.cheapest
+
+
 def test_hopeless_heads_are_left_out():
     matrix = np.array([[True, False], [False, False]])
     cover = Cover.from_matrix(matrix)

@@ -38,9 +38,7 @@ TAPPED = {
         window_size=6,
         max_position_embeddings=128,
     ),
-    "gptj": lambda: tf.GPTJConfig(
-        vocab_size=VOCABULARY, n_positions=128, n_embd=32, n_layer=3, n_head=4, rotary_dim=4
-    ),
+    "gptj": lambda: tf.GPTJConfig(vocab_size=VOCABULARY, n_positions=128, n_embd=32, n_layer=3, n_head=4, rotary_dim=4),
     "bloom": lambda: tf.BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=3, n_head=4),
     "falcon": lambda: tf.FalconConfig(
         vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, alibi=False

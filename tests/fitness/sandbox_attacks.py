@@ -44,7 +44,9 @@ _LOOPS = _group(
     {
         "loop": _program("while True:\n    pass"),
         "at import": "while True:\n    pass\n\ndef program(text):\n    return text.distance * 0.0\n",
-        "swallows everything": _program("while True:\n    try:\n        1 / 0\n    except BaseException:\n        pass"),
+        "swallows everything": _program(
+            "while True:\n    try:\n        1 / 0\n    except BaseException:\n        pass"
+        ),
         "swallows exit": _program("import sys\nwhile True:\n    try:\n        sys.exit()\n    except:\n        pass"),
         "regex": _program("re.match(r'(a+)+$', 'a' * 60 + 'b')", "import re\n"),
         "big integers": _program("x = 3\nwhile True:\n    x = x * x"),
@@ -319,9 +321,7 @@ _EXITS = _group(
             "def program(text):\n    F()\n    return np.full((text.n, text.n), 42.0)\n"
         ),
         "no return": "def program(text):\n    pass\n",
-        "recursive exception": _program(
-            "e = ValueError()\ne.__cause__ = e\ne.__context__ = KeyError()\nraise e"
-        ),
+        "recursive exception": _program("e = ValueError()\ne.__cause__ = e\ne.__context__ = KeyError()\nraise e"),
         "exception that is no string": (
             "class E(BaseException):\n    def __str__(self):\n        return 5\n\ndef program(text):\n    raise E\n"
         ),
@@ -349,7 +349,9 @@ os._exit(0)
 _STALE = _group(
     "stale results",
     {
-        "exit after the first text": _program("seen.append(1)\nif text.n != 16:\n    import os\n    os._exit(0)", "seen = []\n"),
+        "exit after the first text": _program(
+            "seen.append(1)\nif text.n != 16:\n    import os\n    os._exit(0)", "seen = []\n"
+        ),
         "report without nonce": _program(
             _FORGE.replace("FORGERY", "b._map[:HEADER.size] = HEADER.pack(b'\\0' * 16, 0, -1, 0, 0)")
         ),
@@ -495,7 +497,9 @@ _EVASIONS = _group(
         "compile": _program("compile('1', '', 'eval')"),
         "fullwidth letters": _program("\uff4fpen('KEYFILE')"),
         "frame of a generator": _program("g = (x for x in [1])\ng.gi_frame.f_back"),
-        "frame of an exception": _program("try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__.tb_frame.f_globals"),
+        "frame of an exception": _program(
+            "try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__.tb_frame.f_globals"
+        ),
         "code of a function": _program("program.__code__"),
         "method's self": _program("print.__self__"),
         "class pattern": _program("match text:\n    case object(__class__=c):\n        c.mro"),
@@ -514,9 +518,7 @@ _EVASIONS = _group(
         "scanner of re": _program("re.Scanner([]).lexicon", "import re\n"),
         "enum of re": _program("re.enum.sys.exit()", "import re\n"),
         "sys of collections": _program("collections._sys.exit()", "import collections\n"),
-        "formatter of string": _program(
-            "string.Formatter().get_field('0.__class__', (text,), {})", "import string\n"
-        ),
+        "formatter of string": _program("string.Formatter().get_field('0.__class__', (text,), {})", "import string\n"),
         "walrus": _program("(os := __import__('os')).getcwd()"),
         "lambda default": _program("(lambda o=__import__('os'): o.getcwd())()"),
         "comprehension": _program("[o.getcwd() for o in [__import__('os')]]"),

@@ -1,6 +1,6 @@
 """A place with something to steal, break and kill, where attacks are tried; run it to print the table of outcomes.
 
-python tests/fitness/sandbox_scene.py [--json] [--only GROUP]
+python tests/fitness/sandbox_scene.py [--json] [--quick] [--only GROUP] [--layers NAME]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,10 +178,10 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def try_all(layers: str, only: str = "") -> list[Result]:
-    """Tries every attack, or those of one group, under some layers."""
+def try_all(layers: str, groups: Collection[str] = ()) -> list[Result]:
+    """Tries every attack, or those of some groups, under some layers."""
     with Scene(LAYERS[layers]) as scene:
-        return [scene.attack(attack) for attack in ATTACKS if only in ("", attack.group)]
+        return [scene.attack(attack) for attack in ATTACKS if not groups or attack.group in groups]
 
 
 def table(results: list[Result]) -> str:
@@ -192,7 +193,9 @@ def table(results: list[Result]) -> str:
     width = max(map(len, by_attack))
     lines = [f"{'attack':{width}}  " + "".join(f"{name:20}" for name in names)]
     for attack, row in by_attack.items():
-        cells = [f"{'BREACH' if row[name].breach else row[name].kind:20}" if name in row else " " * 20 for name in names]
+        cells = [
+            f"{'BREACH' if row[name].breach else row[name].kind:20}" if name in row else " " * 20 for name in names
+        ]
         lines.append(f"{attack:{width}}  {''.join(cells)}".rstrip())
     for name in names:
         own = [result for result in results if result.layers == name]
@@ -204,9 +207,14 @@ def main() -> int:
     """Prints the table; 1 where an attack got through all layers or the kernel's alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON list of results instead of the table")
+    parser.add_argument("--quick", action="store_true", help="without the attacks that run until their time is up")
     parser.add_argument("--only", default="", help="attacks of one group")
+    parser.add_argument("--layers", choices=list(LAYERS), action="append", help="these layers; all sets by default")
     arguments = parser.parse_args()
-    results = [result for layers in LAYERS for result in try_all(layers, arguments.only)]
+    groups = {attack.group for attack in ATTACKS if arguments.only in ("", attack.group)}
+    if arguments.quick:
+        groups -= {"endless", "memory"}
+    results = [result for layers in arguments.layers or LAYERS for result in try_all(layers, groups)]
     if arguments.json:
         print(json.dumps([vars(result) for result in results]))
     else:

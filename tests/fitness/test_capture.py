@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.capture import DATA, META, Attention, CorruptCache, capture, inspect_heads, observe_text, open_attention
+from fitness.capture import (
+    DATA,
+    META,
+    Attention,
+    CorruptCacheError,
+    capture,
+    inspect_heads,
+    observe_text,
+    open_attention,
+)
 from fitness.errors import UserError
 from fitness.iou import unpack
 from fitness.models import Reader, load_model, locate
@@ -131,7 +140,7 @@ def test_interrupted_capture_leaves_nothing_behind(llama, tmp_path):
 def test_incomplete_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="attention cache unreadable"):
         open_attention(tmp_path)
-    with pytest.raises(CorruptCache):
+    with pytest.raises(CorruptCacheError):
         Attention(tmp_path)
 
 
@@ -190,7 +199,9 @@ def test_unknown_folder_is_named(tmp_path):
 
 def test_unreachable_hub_is_said_at_once(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.model_info", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
+    )
     assert "the hub cannot be reached (no network)" in message_of(locate, "somebody/some-model")
 
 
@@ -227,14 +238,16 @@ def test_texts_of_one_token_are_refused_and_counted(llama, tmp_path):
 def test_cache_that_cannot_be_written_is_named(llama, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert "attention cache: cannot write to" in message_of(capture, llama, STORIES, max_tokens=40, cache=blocked / "cache")
+    assert "attention cache: cannot write to" in message_of(
+        capture, llama, STORIES, max_tokens=40, cache=blocked / "cache"
+    )
 
 
 def test_models_without_attention_are_refused():
     from transformers import AutoModelForCausalLM, MambaConfig
 
     config = MambaConfig(vocab_size=300, hidden_size=16, state_size=4, num_hidden_layers=2)
-    with pytest.raises(UserError, match="does not use transformers' attention interface|shows no attention"):
+    with pytest.raises(UserError, match=r"does not use transformers' attention interface|shows no attention"):
         inspect_heads(AutoModelForCausalLM.from_config(config).eval())
 
 

@@ -169,7 +169,11 @@ def test_attention_sinks_keep_their_mass(reader, ids):
     import transformers
 
     config = transformers.GptOssConfig(
-        **model_zoo.GROUPED, num_local_experts=2, num_experts_per_tok=1, sliding_window=6, experts_implementation="eager"
+        **model_zoo.GROUPED,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+        sliding_window=6,
+        experts_implementation="eager",
     )
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
@@ -197,7 +201,9 @@ def test_real_programs_run_in_the_sandbox_once_for_each_text(tokenizer, ids):
             again = logits(model, [ids[:20], ids[5:25], ids[:20]])
         assert torch.equal(first, again)
     assert sorted(count for _, count in runs) == [2, 2]
-    with replacing(model, {(0, 0): UNIFORM, (1, 1): UNIFORM, (2, 2): FIRST}, Reader(tokenizer), model_zoo.run_directly()):
+    with replacing(
+        model, {(0, 0): UNIFORM, (1, 1): UNIFORM, (2, 2): FIRST}, Reader(tokenizer), model_zoo.run_directly()
+    ):
         assert torch.equal(first, logits(model, [ids[:20], ids[5:25], ids[:20]]))
 
 
@@ -235,6 +241,19 @@ def test_sandbox_forgets_texts_now_and_then(reader, ids, monkeypatch):
         for end in range(4, 12):
             assert source(FIRST, [reader.text(ids[:end])])[0].shape == (end, end)
     assert len(made) == 3
+
+
+def test_program_that_never_ends_is_given_up_and_counted_on_every_text(reader, ids, caplog):
+    endless = Program.parse("def program(text):\n    while True:\n        pass\n")
+    texts = [reader.text(ids[: 4 + extra]) for extra in range(12)]
+
+    def make():
+        return Sandbox([], mode="degraded", limits=Limits(cpu_seconds=0.1))
+
+    with SandboxPredictions(make, causal=True) as source:
+        assert source(endless, texts[:6]) + source(endless, texts[6:]) == [None] * 12
+        assert source.failures == {endless.id: 12}
+    assert "it is not run again" in caplog.text
 
 
 def test_remembered_predictions_keep_to_their_memory(reader, ids):
@@ -281,9 +300,8 @@ def test_beam_search_without_a_cache_is_right_and_allowed(reader, ids):
 def test_model_is_left_as_it_was_even_after_an_error(reader, ids):
     model = model_zoo.build("gpt2", "sdpa")
     before = logits(model, [ids])
-    with pytest.raises(KeyError), replacing(model, some_heads(), reader, model_zoo.run_directly()):
-        logits(model, [ids])
-        raise KeyError
+    with replacing(model, {(0, 99): UNIFORM}, reader, model_zoo.run_directly()):
+        refused("no head L0H99", lambda: logits(model, [ids]))
     assert model.config._attn_implementation == "sdpa"
     assert torch.equal(logits(model, [ids]), before)
     assert not model._forward_hooks

@@ -85,7 +85,9 @@ _FAILURES = (
 
 def texts() -> list[Text]:
     """Texts of different lengths."""
-    return [Text([WORDS[0], *(f" {word}" for word in WORDS[start : start + n])]) for start, n in ((1, 40), (9, 12), (0, 1))]
+    return [
+        Text([WORDS[0], *(f" {word}" for word in WORDS[start : start + n])]) for start, n in ((1, 40), (9, 12), (0, 1))
+    ]
 
 
 def programs() -> list[Program]:
@@ -99,7 +101,13 @@ def programs() -> list[Program]:
         field, flag = arrays[rng.integers(len(arrays))].name, flags[rng.integers(len(flags))]
         other = flags[rng.integers(len(flags))]
         letters = "".join(rng.choice(list("abcdeLOT.,"), 3))
-        values = {"scale": scale, "power": power, "k": k, "letters": letters, "module": rng.choice(["math", "itertools"])}
+        values = {
+            "scale": scale,
+            "power": power,
+            "k": k,
+            "letters": letters,
+            "module": rng.choice(["math", "itertools"]),
+        }
         template = [
             f"def program(text):\n    return np.abs(text.{field}) * {scale} + (text.{flag} == {k}) + 0.0\n",
             f"def program(text):\n    return np.exp(-(text.distance % {k + 1}) / {scale}) * (1.0 + text.{flag}[:, None])\n",

@@ -1,0 +1,35 @@
+"""The presets: each loads, and asks for what it says."""
+
+import pytest
+
+from evolve.config import PRESETS, load_config
+from evolve.scheduler import make_scheduler
+from operators.llm.settings import check_models
+from operators.registry import LLM_OPERATORS
+
+HUB = {
+    "gpt2": "openai-community/gpt2",
+    "tinyllama": "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",
+    "llama3b": "meta-llama/Llama-3.2-3B",
+}
+
+
+def test_all_presets_are_known_here():
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"quickstart", *HUB}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
+    config = load_config(name)
+    assert (config.model, config.texts) == (HUB[name], "roneneldan/TinyStories")
+    check_models(config.llm.models)
+    assert config.llm.budget.calls
+    paid = [entry for entry in config.llm.models if entry.price_per_million.output]
+    assert bool(paid) == (config.llm.budget.usd is not None), "what costs money has a budget in dollars"
+    assert all(entry.api_key_env for entry in paid)
+    assert set(LLM_OPERATORS) <= set(config.operators)
+
+
+@pytest.mark.parametrize("name", ["quickstart", *HUB])
+def test_every_preset_gives_a_scheduler_that_can_go_on_without_an_llm(name):
+    assert make_scheduler(load_config(name)).has_offline
