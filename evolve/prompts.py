@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ from fitness.program import Program
 from operators.llm.calls import Message
 from operators.llm.client import Client
 from operators.llm.failures import BudgetSpent, CallFailed, EndpointDown
+from operators.llm.prompt_check import examples
 from operators.llm.replies import read
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Parent, Request
@@ -155,7 +158,7 @@ class _Bench:
         for value in values:
             if isinstance(value, OperatorFailed):
                 raise UserError(f"prompts --compare: {value.message}")
-        both = [Templates.with_source(self.operator, source, config.llm.prompts) for source in self.sources]
+        both = [self._templates(source, config.llm.prompts) for source in self.sources]
         messages = [[each.render(self.operator, value) for value in values] for each in both]
         replies = self._replies(messages, config)
         sources = list(dict.fromkeys(s for side in replies for reply in side for s in reply.sources))
@@ -170,6 +173,16 @@ class _Bench:
             for side, template in zip(replies, both, strict=True)
         ]
         return list(zip(*calls, strict=True))
+
+    def _templates(self, source: str, own: Path | None) -> Templates:
+        """The run's templates with one of them replaced."""
+        with tempfile.TemporaryDirectory(prefix="headscribe-") as folder:
+            if own is not None:
+                shutil.copytree(own, folder, dirs_exist_ok=True)
+            (Path(folder) / f"{self.operator}.md").write_text(source, encoding="utf-8")
+            templates = Templates(Path(folder))
+        templates.check(self.operator, examples(self.operator))
+        return templates
 
     def _requests(self, store: Store, config: Any, labels: Sequence[str], pairs: int) -> list[Request]:
         """The same parents and heads for both templates: elites of the run's grid, drawn by its seed."""

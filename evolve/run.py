@@ -186,16 +186,13 @@ def captured(config: Config, console: Console) -> tuple[Attention, WorkerSpec]:
             cache=attention_cache(config),
             progress=progress,
         )
-    spec = WorkerSpec(
-        str(attention.folder),
-        sizes.fit,
-        sizes.held_out,
-        sizes.test,
-        config.search.descriptors,
-        config.sandbox.mode,
-        Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb),
-    )
-    return attention, spec
+    return attention, worker_spec(config, attention, (sizes.fit, sizes.held_out, sizes.test))
+
+
+def worker_spec(config: Config, attention: Attention, sizes: tuple[int, int, int]) -> WorkerSpec:
+    """What workers need for captured attention whose texts are divided into fit, held_out and test."""
+    limits = Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb)
+    return WorkerSpec(str(attention.folder), *sizes, config.search.descriptors, config.sandbox.mode, limits)
 
 
 def attention_cache(config: Config) -> Path:

@@ -18,7 +18,8 @@ def adapt(source: str) -> dict[str, Program]:
     Suitable are functions of one argument `text`, and functions `(sentence, tokenizer)` that return a matrix or
     `(name, matrix)`. A program takes along what its function uses of the file: helpers, constants and imports, by the
     nearest definition above it, so that files that define one name many times work. Imports that only annotations
-    need are left out; any other import that programs cannot have stays, and is rejected with its line when run.
+    need are left out; any other import that programs cannot have stays, and is rejected when run. A file with the one
+    function `program(text)` is a program as it stands.
 
     Args:
         source: text of a Python file; nothing of it is run.
@@ -33,6 +34,8 @@ def adapt(source: str) -> dict[str, Program]:
     chosen = _entries(pieces)
     if not chosen:
         raise ProgramError("rejected", f"the file holds no function `{ENTRY}(text)` and none `(sentence, tokenizer)`")
+    if [piece.name for piece in chosen] == [ENTRY] and not _takes_tokenizer(chosen[0].node):
+        return {ENTRY: Program.parse(source)}
     programs: dict[str, Program] = {}
     for piece in chosen:
         name, count = piece.name, 1

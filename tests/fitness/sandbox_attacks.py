@@ -145,7 +145,8 @@ _FILES = _group(
         ),
         "read by openat2 and io_uring": _program(
             "c = ctypes.CDLL(None)\nfor number in (257, 437, 425, 304, 85, 56):\n"
-            "    if c.syscall(number, -100, b'KEYFILE', 0, 0) >= 0:\n        break\nelse:\n    raise OSError('refused')",
+            "    if c.syscall(number, -100, b'KEYFILE', 0, 0) >= 0:\n        break\n"
+            "else:\n    raise OSError('refused')",
             "import ctypes\n",
         ),
         "read by numpy": _program("if np.fromfile('KEYFILE', dtype=np.uint8).size == 0:\n    raise OSError"),
@@ -373,7 +374,8 @@ _STALE = _group(
         ),
         "unmaps the results": _program(
             "c = ctypes.CDLL(None)\nimport sys\nn = sys._getframe()\nwhile 'buffer' not in n.f_locals:\n"
-            "    n = n.f_back\nb = n.f_locals['buffer']\nb._map = bytearray(4096)\nb._bytes = np.zeros(10 ** 6, np.uint8)",
+            "    n = n.f_back\nb = n.f_locals['buffer']\n"
+            "b._map = bytearray(4096)\nb._bytes = np.zeros(10 ** 6, np.uint8)",
             "import ctypes\n",
         ),
     },
@@ -444,7 +446,8 @@ _VALUES = _group(
         "a string": _program("return 'x' * text.n"),
         "bytes of a pickle": _program("return b'cos\\nsystem\\n(S\"touch FOLDER/pwned\"\\ntR.'"),
         "array of pickles": _program(
-            "w = np.empty((text.n, text.n), dtype=object)\nw[:] = b'cos\\nsystem\\n(S\"touch FOLDER/pwned\"\\ntR.'\nreturn w"
+            "w = np.empty((text.n, text.n), dtype=object)\n"
+            "w[:] = b'cos\\nsystem\\n(S\"touch FOLDER/pwned\"\\ntR.'\nreturn w"
         ),
         "an object with __array__": (
             "class A:\n    shape = (9, 9)\n    def __array__(self, *a, **k):\n        return np.full((9, 9), 42.0)\n\n"

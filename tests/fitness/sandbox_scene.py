@@ -25,12 +25,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from sandbox_attacks import ATTACKS, Attack  # noqa: E402
+from sandbox_attacks import ATTACKS, Attack
 
-from fitness.program import Program  # noqa: E402
-from fitness.program import ProgramError  # noqa: E402
-from fitness.sandbox import Layers, Limits, Outcome, Sandbox  # noqa: E402
-from fitness.text import Text  # noqa: E402
+from fitness.program import Program, ProgramError
+from fitness.sandbox import Layers, Limits, Outcome, Sandbox
+from fitness.text import Text
 
 LAYERS = {
     "all layers": Layers(),

@@ -282,7 +282,8 @@ import ctypes, struct, errno
 numbers = {"x86_64": 317, "aarch64": 277}
 import platform
 code = b"".join(struct.pack("HBBI", *each) for each in [
-    (0x20, 0, 0, 0), (0x15, 0, 1, numbers[platform.machine()]), (6, 0, 0, 0x50000 | errno.EPERM), (6, 0, 0, 0x7FFF0000)])
+    (0x20, 0, 0, 0), (0x15, 0, 1, numbers[platform.machine()]), (6, 0, 0, 0x50000 | errno.EPERM),
+    (6, 0, 0, 0x7FFF0000)])
 libc = ctypes.CDLL(None)
 buffer = ctypes.create_string_buffer(code, len(code))
 class P(ctypes.Structure):

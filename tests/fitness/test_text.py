@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +89,9 @@ def test_text_survives_pickling(text):
     copy = pickle.loads(pickle.dumps(text.precompute()))
     assert copy.tokens == text.tokens
     assert (copy.same == text.same).all()
+
+
+def test_the_documentation_lists_every_field():
+    page = (Path(__file__).parents[2] / "docs" / "programs.md").read_text()
+    for field in fields():
+        assert f"| `{field.name}` | {field.shape} | {field.kind} | {field.doc} |" in page

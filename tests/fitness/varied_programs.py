@@ -14,11 +14,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fitness.program import Program  # noqa: E402
-from fitness.sandbox.buffer import Report  # noqa: E402
-from fitness.sandbox.child import Runner  # noqa: E402
-from fitness.sandbox.namespace import Namespace  # noqa: E402
-from fitness.text import Text, fields  # noqa: E402
+from fitness.program import Program
+from fitness.sandbox.buffer import Report
+from fitness.sandbox.child import Runner
+from fitness.sandbox.namespace import Namespace
+from fitness.text import Text, fields
 
 WORDS = (
     'Once upon a time , there was a little girl named Lily . She said , " I am 3 years old ! " and the dog barked . '
@@ -110,8 +110,10 @@ def programs() -> list[Program]:
         }
         template = [
             f"def program(text):\n    return np.abs(text.{field}) * {scale} + (text.{flag} == {k}) + 0.0\n",
-            f"def program(text):\n    return np.exp(-(text.distance % {k + 1}) / {scale}) * (1.0 + text.{flag}[:, None])\n",
-            f"def program(text):\n    a = np.cumsum(text.{flag} * 1.0)\n    return np.abs(np.subtract.outer(a, a)) ** {power} / {scale}\n",
+            f"def program(text):\n    fade = np.exp(-(text.distance % {k + 1}) / {scale})\n"
+            f"    return fade * (1.0 + text.{flag}[:, None])\n",
+            f"def program(text):\n    a = np.cumsum(text.{flag} * 1.0)\n"
+            f"    return np.abs(np.subtract.outer(a, a)) ** {power} / {scale}\n",
             f"def program(text):\n    a = text.{flag} * 1.0\n    b = text.{other} * 1.0\n"
             f"    scores = np.outer(a, b) - text.distance / {scale}\n    return np.exp(scores)\n",
             *(each.format(**values) for each in (_LOOP, _COUNTS, _RANDOM, _REGEX, _SETS)),
@@ -120,10 +122,9 @@ def programs() -> list[Program]:
     return [Program.parse(source) for source in sources]
 
 
-def run_bare(program: Program, inputs: list[Text]) -> tuple[Report, list[np.ndarray]]:
+def run_bare(program: Program, inputs: list[Text], namespace: Namespace) -> tuple[Report, list[np.ndarray]]:
     """Runs a program in this process, as a child of the sandbox would."""
     stored: list[np.ndarray] = []
-    namespace = Namespace(guarded=True)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         report = Runner(program.source, program.id, namespace, static=True).run(
@@ -134,10 +135,10 @@ def run_bare(program: Program, inputs: list[Text]) -> tuple[Report, list[np.ndar
 
 def main() -> None:
     """Stores the reports and weights of all programs."""
-    inputs = texts()
+    inputs, namespace = texts(), Namespace(guarded=True)
     results = {}
     for number, program in enumerate(programs()):
-        report, stored = run_bare(program, inputs)
+        report, stored = run_bare(program, inputs, namespace)
         results[f"{number}"] = np.array(json.dumps(vars(report)))
         results.update({f"{number}.{position}": weights for position, weights in enumerate(stored)})
     np.savez(sys.argv[1], **results)
