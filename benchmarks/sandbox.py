@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fitness")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "fitness"))
 
 import varied_programs
 
@@ -205,7 +206,8 @@ def main() -> None:
         children = [sandbox.run(program).cpu_seconds for _ in range(500)]
         wall = (time.perf_counter() - begin) / 500
         used = (cpu() + server_cpu(sandbox.server_pid) - start) / 500
-    print(f"  {1e3 * used:.2f} ms CPU in all ({1e3 * statistics.median(children):.2f} in the child), {1e3 * wall:.2f} ms")
+    child = statistics.median(children)
+    print(f"  {1e3 * used:.2f} ms CPU, of which {1e3 * child:.2f} in the child; {1e3 * wall:.2f} ms on the clock")
     print("\nbare against confined")
     agreement()
     if arguments.soak:

@@ -19,7 +19,7 @@ from operators.llm.replies import read
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Proposal
 
-LEAST_PAUSE_SECONDS = 5.0
+LEAST_PAUSE_SECONDS = 2.0
 
 
 class Asker:
@@ -58,6 +58,7 @@ class Asker:
         self._models: dict[str, LlmModel] = {model.model: model for model in llm.models}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._one_asks = threading.Lock()
         self._told_down = False
         self.cached = 0
         self.offline = False
@@ -99,40 +100,57 @@ class Asker:
             "slot": slot.slot,
         }
         sample = slot.step * self._config.search.batch + slot.slot
-        while True:
+        entry = self._models[slot.arm.model or ""]
+        try:
             try:
-                entry = self._models[slot.arm.model or ""]
                 reply = self._client.complete(entry, messages, sample=sample, purpose=purpose)
-                break
             except EndpointDown as down:
-                if not self._wait_for(down):
-                    return [Candidate(slot, 0, None, down.kind, str(down))]
-            except BudgetSpent as spent:
-                self.spent = str(spent)
-                return [Candidate(slot, 0, None, spent.kind, str(spent))]
-            except CallFailed as failed:
-                return [Candidate(slot, 0, None, failed.kind, str(failed))]
+                self._wait_for(entry, down)
+                # An endpoint that answers others and not this prompt is not down: its second failure is the prompt's.
+                reply = self._client.complete(entry, messages, sample=sample, purpose=purpose)
+        except BudgetSpent as spent:
+            self.spent = str(spent)
+            return [Candidate(slot, 0, None, spent.kind, str(spent))]
+        except CallFailed as failed:
+            return [Candidate(slot, 0, None, failed.kind, str(failed))]
         with self._lock:
             self.cached += reply.cached
             self._told_down = False
         found = read(reply.text, reply.finish)
         return [_candidate(slot, index, part, reply.key) for index, part in enumerate(found)]
 
-    def _wait_for(self, down: EndpointDown) -> bool:
-        """Waits for an endpoint to come back, as configured; false where the campaign goes on without it."""
+    def _wait_for(self, entry: LlmModel, down: EndpointDown) -> None:
+        """Returns when an endpoint answers again.
+
+        Raises:
+            EndpointDown: where the campaign is configured to go on without it, or is to stop.
+            UserError: where waiting will not help.
+        """
         with self._lock:
             told, self._told_down = self._told_down, True
         if self._config.llm.on_failure == "offline":
             self.offline = True
             if not told:
                 self._on_incident(f"{down}; going on with offline operators (llm.on_failure: offline)")
-            return False
+            raise down
         if down.permanent:
             raise UserError(f"llm: {down}; mend it and run again, the campaign goes on where it was")
-        pause = max(LEAST_PAUSE_SECONDS, down.wait_seconds)
         if not told:
-            self._on_incident(f"{down}; paused, trying again every {pause:.0f} s (llm.on_failure: pause)")
-        return not self._stopped.wait(pause)
+            self._on_incident(f"{down}; paused until it answers (llm.on_failure: pause)")
+        while not self._stopped.wait(max(LEAST_PAUSE_SECONDS, down.wait_seconds)):
+            with self._one_asks:
+                if not self._told_down:  # another thread has seen it answer
+                    return
+                try:
+                    self._client.check(entry)
+                except BudgetSpent:
+                    raise
+                except CallFailed:
+                    continue
+                self._told_down = False
+                self._on_incident(f"{entry.model} answers again")
+                return
+        raise down
 
 
 def _candidate(slot: Slot, index: int, part: Proposal | Failure, key: str) -> Candidate:

@@ -63,6 +63,7 @@ def run(
     run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run (default: runs/CONFIG).")] = None,
     settings: Settings = None,
     llm: Annotated[str, typer.Option(help="live, or replay: from stored replies alone.")] = "live",
+    rebin: Annotated[bool, typer.Option("--rebin", help="Sort stored programs into changed descriptor axes.")] = False,
     as_json: Json = False,
 ) -> None:
     """The main job: capture, search, reduce, report. Run again on the same directory, it continues."""
@@ -72,7 +73,7 @@ def run(
 
     def command() -> Any:
         nonlocal interrupted
-        result, interrupted = run_campaign(config, run_dir, settings or [], llm=llm, quiet=as_json)
+        result, interrupted = run_campaign(config, run_dir, settings or [], llm=llm, rebinning=rebin, quiet=as_json)
         return result
 
     call(command, as_json=as_json)

@@ -20,6 +20,7 @@ from evolve.config import Config, load_config, model_path
 from evolve.console import CampaignConsole, duration
 from evolve.finish import finish
 from evolve.proposing import Proposer
+from evolve.rebin import REBINNED, rebin
 from evolve.report import write_report
 from evolve.run_dir import RunDir, RunLock, RunLog
 from evolve.stopping import conditions
@@ -31,11 +32,12 @@ from fitness.pool import Pool
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.worker import WorkerSpec
 from operators.llm.prompt_check import check_prompts
+from operators.llm.settings import check_models
 from operators.registry import LLM_OPERATORS
 
 
 def run_campaign(
-    name: str, directory: Path | None, overrides: list[str], *, llm: str, quiet: bool
+    name: str, directory: Path | None, overrides: list[str], *, llm: str, rebinning: bool, quiet: bool
 ) -> tuple[dict[str, Any], bool]:
     """Runs or continues a campaign.
 
@@ -44,6 +46,7 @@ def run_campaign(
         directory: run directory; None is `runs/` and the configuration's name.
         overrides: `a.b=c` settings.
         llm: "live" or "replay".
+        rebinning: sort stored programs into changed descriptor axes.
         quiet: print no table on stdout.
 
     Returns:
@@ -58,15 +61,17 @@ def run_campaign(
     console = Console(stderr=True)
     with RunLock(run_dir):
         try:
-            return _run(config, run_dir, console, llm=llm, quiet=quiet)
+            return _run(config, run_dir, console, llm=llm, rebinning=rebinning, quiet=quiet)
         except (sqlite3.OperationalError, OSError) as error:
             raise _disk_trouble(error, run_dir) from error
 
 
-def _run(config: Config, run_dir: RunDir, console: Console, *, llm: str, quiet: bool) -> tuple[dict[str, Any], bool]:
+def _run(
+    config: Config, run_dir: RunDir, console: Console, *, llm: str, rebinning: bool, quiet: bool
+) -> tuple[dict[str, Any], bool]:
     log = RunLog(run_dir.log)
     console.print(confinement(config), highlight=False)
-    with opened(config, run_dir, console) as session:
+    with opened(config, run_dir, console, rebinning=rebinning) as session:
         log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
         title = f"{config.model}  {run_dir.path}"
         pool = Pool(config.parallel.workers, config.parallel.backend, log.on_incident)
@@ -125,6 +130,7 @@ def asking(config: Config, store: Store, mode: str, listeners: Sequence[Listener
         for listener in listeners:
             listener.on_incident(message)
 
+    check_models(config.llm.models)
     templates = check_prompts(config.llm.prompts, asked)
     asker = Asker(config, store, templates, mode="live" if mode == "live" else "replay", on_incident=tell)
     try:
@@ -143,13 +149,15 @@ class Session:
 
 
 @contextmanager
-def opened(config: Config, run_dir: RunDir, console: Console) -> Iterator[Session]:
+def opened(config: Config, run_dir: RunDir, console: Console, *, rebinning: bool = False) -> Iterator[Session]:
     """Opens or starts the run in a directory; refuses one that was begun with other texts, model or search."""
     fresh = not run_dir.database.exists()
     store = None if fresh else Store(run_dir.database)
     try:
         if store:
-            check_same(store.meta("fingerprint", {}), config, run_dir)
+            check_same(store.meta("fingerprint", {}), config, run_dir, but=REBINNED if rebinning else ())
+            if rebinning:
+                rebin(store, config)
         attention, spec = captured(config, console)
         if store is None:
             store = Store(run_dir.database, create=True)
@@ -203,18 +211,20 @@ def attention_cache(config: Config) -> Path:
     return config.attention_cache or default
 
 
-def check_same(begun: dict[str, Any], config: Config, run_dir: RunDir) -> None:
+def check_same(begun: dict[str, Any], config: Config, run_dir: RunDir, but: Sequence[str] = ()) -> None:
     """Refuses to go on with other settings than the run was begun with.
 
     Raises:
         UserError: naming what differs.
     """
     now = config.fingerprint()
-    differ = [f"{key} was {begun.get(key)!r}, is {now.get(key)!r}" for key in now if begun.get(key) != now.get(key)]
-    if differ:
+    keys = [key for key in now if begun.get(key) != now[key] and key not in but]
+    if keys:
+        differ = "; ".join(f"{key} was {begun.get(key)!r}, is {now[key]!r}" for key in keys)
+        advice = "; --rebin sorts what was found into the new axes" if set(keys) <= set(REBINNED) else ""
         raise UserError(
-            f"{run_dir.path} was begun with other settings: {'; '.join(differ)}; set them back to go on, or start in "
-            "another --run-dir"
+            f"{run_dir.path} was begun with other settings: {differ}; set them back to go on, or start in another "
+            f"--run-dir{advice}"
         )
 
 

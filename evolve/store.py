@@ -158,6 +158,14 @@ class Store:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
         return json.loads(rows[0][0]) if rows else default
 
+    def rebin(self, columns: Sequence[int], fingerprint: dict[str, Any]) -> None:
+        """Keeps these columns of all descriptors, in this order, and a new fingerprint, in one transaction."""
+        with self.transaction() as connection:
+            rows = connection.execute("SELECT number, descriptors FROM programs WHERE descriptors IS NOT NULL")
+            kept = [(_array(blob)[list(columns)].astype("<f4").tobytes(), number) for number, blob in rows]
+            connection.executemany("UPDATE programs SET descriptors = ? WHERE number = ?", kept)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", ("fingerprint", json.dumps(fingerprint)))
+
     # Steps.
 
     def commit_step(

@@ -109,7 +109,9 @@ class SandboxPredictions:
         self.failures[program.id] += 1
         self._timeouts[program.id] += outcome.kind == "timeout"
         if self._timeouts[program.id] == TIMEOUTS_TO_GIVE_UP:
-            log.warning("program %s exceeded its time on %d texts; it is not run again", program.id, TIMEOUTS_TO_GIVE_UP)
+            log.warning(
+                "program %s exceeded its time on %d texts; it is not run again", program.id, TIMEOUTS_TO_GIVE_UP
+            )
         return [None]
 
     def _outcome(self, program: Program, texts: Sequence[Text]) -> Outcome:

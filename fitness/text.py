@@ -20,6 +20,14 @@ FUNCTION_WORDS = frozenset(
     "no nor i you he she it we they me him her us them my your his its our their who what which when where why how "
     "there here".split()
 )
+ARTICLES = frozenset("a an the".split())
+PREPOSITIONS = frozenset(
+    "of in on at to for from by with about into over under up down out off through around near after before".split()
+)
+CONJUNCTIONS = frozenset("and but or so then if because when while as".split())
+AUXILIARIES = frozenset(
+    "is are was were be been am do does did have has had will would can could may might must".split()
+)
 PRONOUNS = frozenset("i you he she it we they me him her us them my your his its our their mine yours hers".split())
 SENTENCE_ENDS = frozenset(".!?")
 
@@ -264,6 +272,26 @@ class Text:
     def is_pronoun(self) -> np.ndarray:
         """A personal or possessive pronoun."""
         return np.array([t.strip().lower() in PRONOUNS for t in self.tokens], dtype=bool)
+
+    @_field("(n,)", "bool")
+    def is_article(self) -> np.ndarray:
+        """Is a, an or the."""
+        return np.array([t.strip().lower() in ARTICLES for t in self.tokens], dtype=bool)
+
+    @_field("(n,)", "bool")
+    def is_preposition(self) -> np.ndarray:
+        """A preposition or particle, such as to, in, up."""
+        return np.array([t.strip().lower() in PREPOSITIONS for t in self.tokens], dtype=bool)
+
+    @_field("(n,)", "bool")
+    def is_conjunction(self) -> np.ndarray:
+        """A conjunction, such as and, but, so."""
+        return np.array([t.strip().lower() in CONJUNCTIONS for t in self.tokens], dtype=bool)
+
+    @_field("(n,)", "bool")
+    def is_auxiliary(self) -> np.ndarray:
+        """A form of be, do or have, or a modal verb."""
+        return np.array([t.strip().lower() in AUXILIARIES for t in self.tokens], dtype=bool)
 
     @_field("(n,)", "int")
     def length(self) -> np.ndarray:

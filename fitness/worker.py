@@ -18,6 +18,7 @@ from fitness.contract import to_prediction
 from fitness.descriptors import describe
 from fitness.fit_view import FitView
 from fitness.iou import iou, pack
+from fitness.orphans import end_with_parent
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox
 
@@ -181,6 +182,8 @@ def behaviour_of(predictions: list[np.ndarray]) -> str:
 @lru_cache(maxsize=2)
 def worker(spec: WorkerSpec) -> Worker:
     """This process's worker for a specification, set up at its first task."""
+    if _is_child():
+        end_with_parent()
     if threading.current_thread() is threading.main_thread() and _is_child():
         # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -39,9 +39,7 @@ class Constants:
         return [Proposal(to_source(fitted, described(fitted)), f"fit IoU {before:.3f} -> {after:.3f}")]
 
 
-def fit_numbers(
-    tree: ast.Module, head: int, trial: Trial, evaluations: int | None = None
-) -> tuple[ast.Module, float]:
+def fit_numbers(tree: ast.Module, head: int, trial: Trial, evaluations: int | None = None) -> tuple[ast.Module, float]:
     """Fits a program's numbers; those of plain programs at once, those of others in a few runs of the sandbox.
 
     Numbers keep their sign; they are searched for on a logarithmic scale and end up with two significant digits.
@@ -99,7 +97,9 @@ def numbers_of(tree: ast.Module) -> list[ast.Constant]:
                 if isinstance(side, ast.Constant) and (_is_float(side) or (scales and _is_int(side))):
                     found.append(side)
         elif isinstance(node, (ast.Call, ast.UnaryOp, ast.Compare)):
-            found += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.Constant) and _is_float(child)]
+            found += [
+                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.Constant) and _is_float(child)
+            ]
     return [number for number in found if float(number.value) > 0]  # type: ignore[arg-type]
 
 

@@ -24,6 +24,10 @@ NOUNS = {
     "is_number": "numbers",
     "is_function_word": "function words",
     "is_pronoun": "pronouns",
+    "is_article": "articles",
+    "is_preposition": "prepositions",
+    "is_conjunction": "conjunctions",
+    "is_auxiliary": "auxiliary verbs",
 }
 # Field of pairs -> which tokens it picks, as seen from the query.
 RELATIONS = {
@@ -102,7 +106,9 @@ def _change(node: ast.expr) -> str | None:
     if not (isinstance(node.left, ast.Constant) and node.left.value in (1, 1.0)):
         return None
     pattern = node.right
-    while isinstance(pattern, ast.BinOp) and isinstance(pattern.op, ast.Mult) and isinstance(pattern.left, ast.Constant):
+    while (
+        isinstance(pattern, ast.BinOp) and isinstance(pattern.op, ast.Mult) and isinstance(pattern.left, ast.Constant)
+    ):
         pattern = pattern.right
     if isinstance(pattern, ast.BinOp) and isinstance(pattern.op, ast.Mult):
         pattern = _without_number(pattern)
@@ -189,18 +195,18 @@ def _compare(node: ast.Compare, picture: _Picture) -> None:
     if not (isinstance(left, ast.Attribute) and isinstance(right, ast.Constant) and operator in COMPARISONS):
         picture.nouns.append(ast.unparse(node))
         return
-    value, unit = right.value, UNITS.get(left.attr)
+    value, unit = repr(right.value), UNITS.get(left.attr)
     if unit is None:
         picture.limits.append(f"of {left.attr.replace('_', ' ')} {COMPARISONS[operator]}{value}")
-    elif operator is ast.Eq and value == 0:
+    elif operator is ast.Eq and value == "0":
         picture.nouns.insert(0, "the token itself") if unit == "token" else picture.limits.append(f"in its own {unit}")
-    elif operator is ast.Eq and value == 1:
+    elif operator is ast.Eq and value == "1":
         previous = f"the previous {unit}"
         picture.nouns.insert(0, previous) if unit == "token" else picture.limits.append(f"in {previous}")
-    elif operator is ast.GtE and value == 0:
+    elif operator is ast.GtE and value == "0":
         return
-    elif operator is ast.Gt and value == 0:
+    elif operator is ast.Gt and value == "0":
         picture.limits.append("before it" if unit == "token" else f"before its own {unit}")
     else:
-        plural = "" if value == 1 else "s"
+        plural = "" if value == "1" else "s"
         picture.limits.append(f"{COMPARISONS[operator]}{value} {unit}{plural} back")

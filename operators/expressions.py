@@ -1,7 +1,7 @@
 """Evaluates plain programs on a whole sample at once, by walking their syntax tree; nothing of them is run.
 
-Most programs are a few lines of elementwise arithmetic on the fields of `Text`. Those are understood here; anything else
-raises `Unsupported` and has to go through the sandbox.
+Most programs are a few lines of elementwise arithmetic on the fields of `Text`. Those are understood here; anything
+else raises `Unsupported` and has to go through the sandbox.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Evaluator:
         """(N,) float32 weights of a program.
 
         Raises:
-            Unsupported: where the program is more than assignments and elementwise arithmetic, fails, or returns what the
-                contract does not accept.
+            Unsupported: where the program is more than assignments and elementwise arithmetic, fails, or returns what
+                the contract does not accept.
         """
         function = entry_of(tree)
         names: dict[str, Value] = {}
@@ -198,9 +198,7 @@ class Evaluator:
         start = np.where(before > 0, total[before - 1], 0)
         return Value(total - start, "key", value.key and f"cumsum({value.key})")
 
-    def _apply(
-        self, function: Callable[..., Any], name: str, nodes: list[ast.expr], names: dict[str, Value]
-    ) -> Value:
+    def _apply(self, function: Callable[..., Any], name: str, nodes: list[ast.expr], names: dict[str, Value]) -> Value:
         values = [self.value(node, names) for node in nodes]
         axes = {value.axis for value in values} - {"number"}
         axis: Axis = "number" if not axes else axes.pop() if len(axes) == 1 else "pair"

@@ -17,8 +17,8 @@ from operators.expressions import Unsupported, entry_of
 from operators.patterns import EVERYTHING, FADING, dictionary_of, query_side
 from operators.protocol import Proposal, Request
 from operators.source import append_line, expression, program_tree, spell, to_source, tree_of
-from operators.tweak import is_condition
 from operators.trial import Trial, trial_of
+from operators.tweak import is_condition
 
 OFFSPRING = 8
 FRESH = 0.15
@@ -184,15 +184,17 @@ class Grammar:
             return [by_name["plus"], *self._weights(node.left, names), _leaf("1.0", Kind.NUMBER), *added]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             if _number(node.left) is not None:
-                return [by_name["scaled"], _leaf(spell(_number(node.left) or 0), Kind.NUMBER), *self._weights(node.right, names)]
+                return [
+                    by_name["scaled"],
+                    _leaf(spell(_number(node.left) or 0), Kind.NUMBER),
+                    *self._weights(node.right, names),
+                ]
             if is_condition(node.right):
                 return [by_name["keep"], *self._weights(node.left, names), *self._mark(node.right)]
             return [*self._change(node.right, self._weights(node.left, names))]
         raise Unsupported(type(node).__name__)
 
-    def _change(
-        self, factor: ast.expr, weights: list[gp.Primitive | gp.Terminal]
-    ) -> list[gp.Primitive | gp.Terminal]:
+    def _change(self, factor: ast.expr, weights: list[gp.Primitive | gp.Terminal]) -> list[gp.Primitive | gp.Terminal]:
         """A factor `1 + c * mark` or `1 - c * mark` on weights."""
         if isinstance(factor, ast.BinOp) and isinstance(factor.op, (ast.Add, ast.Sub)) and _number(factor.left) == 1:
             term = factor.right

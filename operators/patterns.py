@@ -1,4 +1,4 @@
-"""A dictionary of attention patterns made from the fields of `Text`, and a search for the one that a prediction lacks."""
+"""A dictionary of attention patterns made from the fields of `Text`, and the search for what a prediction lacks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,14 @@ class Dictionary:
         return [source for source, _ in kept.values()], np.stack([values for _, values in kept.values()])
 
     def search(
-        self, weights: np.ndarray, head: int, rng: np.random.Generator, *, limit: int, adding: bool = True
+        self,
+        weights: np.ndarray,
+        head: int,
+        rng: np.random.Generator,
+        *,
+        limit: int,
+        adding: bool = True,
+        words: bool = True,
     ) -> list[Candidate]:
         """The most promising patterns to add to weights or to multiply them with, in no particular order.
 

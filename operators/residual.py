@@ -11,10 +11,10 @@ from fitness.fit_view import FitView
 from operators.constants import fit_numbers
 from operators.describe import described
 from operators.expressions import Unsupported
-from operators.patterns import FADING, dictionary_of
+from operators.patterns import FADING, Candidate, dictionary_of
 from operators.protocol import Proposal, Request
 from operators.simplify import without_weakest_lines
-from operators.source import append_line, changing_lines, program_tree, step_source, to_source, tree_of
+from operators.source import append_line, can_append, changing_lines, program_tree, step_source, to_source, tree_of
 from operators.trial import Trial, trial_of
 
 SEARCHED = 10
@@ -24,6 +24,7 @@ FACTORS = (-0.6, 1.0, 4.0)
 MIN_GAIN = 0.002
 MIN_LOSS = 0.001
 MAX_LINES = 6
+MAX_LISTS = 2
 # IoU that a character of a pattern has to bring in.
 PRICE = 0.00003
 LARGE_GAIN = 0.01
@@ -41,7 +42,12 @@ class Residual:
         """One program; nothing where no pattern gains anything."""
         trial = trial_of(view)
         rng = np.random.default_rng(request.seed)
-        tree = tree_of(request.parents[0].program) if request.parents else _start(request.head, trial, rng)
+        if request.parents:
+            tree = tree_of(request.parents[min(int(rng.geometric(0.7)), len(request.parents)) - 1].program)
+            if not can_append(tree):
+                return []
+        else:
+            tree = _start(request.head, trial, rng)
         most = max(MAX_LINES, len(changing_lines(tree)))
         before = trial.iou(tree, request.head) if request.parents else 0.0
         notes = []
@@ -57,7 +63,7 @@ class Residual:
             return []
         tree, iou = fit_numbers(tree, request.head, trial, evaluations=POLISH)
         if trial.is_plain(tree):
-            tree = without_weakest_lines(tree, request.head, trial, most=most, loss=MIN_LOSS)
+            tree = without_weakest_lines(tree, request.head, trial, most=most, lists=MAX_LISTS, loss=MIN_LOSS)
             iou = trial.plain_iou(tree, request.head)
         if iou < before + MIN_LOSS:
             return []
@@ -90,11 +96,11 @@ def best_step(tree: ast.Module, head: int, trial: Trial, rng: np.random.Generato
         weights, adding = prediction, False
     sample, dictionary = trial.sample, dictionary_of(trial)
     line = _Line(weights, head, trial)
-    tried = []
+    tried: list[tuple[float, int, Candidate, np.ndarray, float]] = []
     for candidate in dictionary.search(weights, head, rng, limit=SEARCHED, adding=adding):
         values = trial.evaluator.pattern(candidate.source)
         if candidate.times:
-            grid = FACTORS
+            grid: tuple[float, ...] = FACTORS
         else:
             share = float((sample.row_sums(values) / np.maximum(sample.row_sums(weights), 1e-12)).mean())
             grid = tuple(s / (1 - s) / max(share, 1e-9) for s in SHARES)

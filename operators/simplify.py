@@ -12,7 +12,18 @@ from operators.constants import fit_numbers
 from operators.describe import described
 from operators.expressions import Unsupported
 from operators.protocol import Proposal, Request
-from operators.source import Slot, changing_lines, copy_of, drop_idle_lines, entry, length_of, rounded, slots_of, to_source, tree_of
+from operators.source import (
+    Slot,
+    changing_lines,
+    copy_of,
+    drop_idle_lines,
+    entry,
+    length_of,
+    rounded,
+    slots_of,
+    to_source,
+    tree_of,
+)
 from operators.trial import Trial, trial_of
 
 TOLERANCE = 0.002
@@ -77,7 +88,7 @@ def shortened(tree: ast.Module, head: int, trial: Trial, *, floor: float) -> ast
     return drop_idle_lines(tree)
 
 
-def without_weakest_lines(tree: ast.Module, head: int, trial: Trial, *, most: int, loss: float) -> ast.Module:
+def without_weakest_lines(tree: ast.Module, head: int, trial: Trial, *, most: int, lists: int, loss: float) -> ast.Module:
     """The program without the lines that matter least: those above a number, and those whose loss is small.
 
     Args:
@@ -85,22 +96,25 @@ def without_weakest_lines(tree: ast.Module, head: int, trial: Trial, *, most: in
         head: flat index of the head.
         trial: tries the programs.
         most: how many lines that change the weights may stay.
+        lists: how many of them may hold a list of tokens.
         loss: a line whose leaving lowers the mean IoU by less goes in any case.
     """
     tree = copy_of(tree)
     body = entry(tree).body
     iou = trial.plain_iou(tree, head)
     while lines := changing_lines(tree):
+        listing = [line for line in lines if "np.isin" in ast.unparse(line)]
+        offered = listing if len(listing) > lists else lines
         left = []
-        for line in lines:
+        for line in offered:
             place = body.index(line)
             body.remove(line)
             left.append(trial.plain_iou(tree, head))
             body.insert(place, line)
         best = int(np.argmax(left))
-        if len(lines) <= most and left[best] < iou - loss:
+        if len(lines) <= most and offered is lines and left[best] < iou - loss:
             break
-        body.remove(lines[best])
+        body.remove(offered[best])
         iou = left[best]
     return tree
 

@@ -144,6 +144,13 @@ def step_source(pattern: str, coefficient: float, *, times: bool) -> str:
     return f"+ {term}"
 
 
+def can_append(tree: ast.Module) -> bool:
+    """Whether a program ends in the only `return` that it has, with a value."""
+    last = entry(tree).body[-1]
+    returns = sum(isinstance(node, ast.Return) for node in ast.walk(entry(tree)))
+    return isinstance(last, ast.Return) and last.value is not None and returns == 1
+
+
 def append_line(tree: ast.Module, operation: str) -> ast.Module:
     """A copy in which one more line changes the weights before they are returned.
 
@@ -157,8 +164,7 @@ def append_line(tree: ast.Module, operation: str) -> ast.Module:
     changed = copy_of(tree)
     body = entry(changed).body
     last = body[-1]
-    returns = sum(isinstance(node, ast.Return) for node in ast.walk(entry(changed)))
-    if not isinstance(last, ast.Return) or last.value is None or returns != 1:
+    if not can_append(changed) or not isinstance(last, ast.Return) or last.value is None:
         raise ValueError("the program does not end in its only return")
     if isinstance(last.value, ast.Name):
         name = last.value.id

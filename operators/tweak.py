@@ -16,6 +16,7 @@ from operators.patterns import FADING, dictionary_of, query_side
 from operators.protocol import Proposal, Request
 from operators.source import (
     append_line,
+    can_append,
     changing_lines,
     copy_of,
     drop_idle_lines,
@@ -75,10 +76,9 @@ class Tweak:
         return [Proposal(to_source(best[1], described(best[1])), best[2])]
 
 
-def _varied(
-    parent: ast.Module, edits: dict[str, Edit], rng: np.random.Generator
-) -> tuple[ast.Module, list[str]]:
-    tree, names = copy_of(parent), []
+def _varied(parent: ast.Module, edits: dict[str, Edit], rng: np.random.Generator) -> tuple[ast.Module, list[str]]:
+    tree = copy_of(parent)
+    names: list[str] = []
     wanted = int(rng.integers(1, MAX_EDITS + 1))
     for _ in range(TRIES):
         if len(names) == wanted:
@@ -275,12 +275,9 @@ def _numbers(tree: ast.Module) -> list[ast.Constant]:
 
 
 def _appended(tree: ast.Module, operation: str) -> ast.Module | None:
-    if len(changing_lines(tree)) >= MAX_LINES:
+    if len(changing_lines(tree)) >= MAX_LINES or not can_append(tree):
         return None
-    try:
-        return append_line(tree, operation)
-    except ValueError:
-        return None
+    return append_line(tree, operation)
 
 
 def _pick(items: Sequence[T], rng: np.random.Generator) -> T:

@@ -1,23 +1,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from campaigns import ROOT, SMALL
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SMALL = """
-model: storyteller-gpt2
-texts: stories
-max_tokens: 24
-splits: {fit: 4, held_out: 5, test: 5}
-stop: {max_programs: 80}
-search: {batch: 16}
-parallel: {workers: 2}
-"""
 
 
 @pytest.fixture(scope="session")

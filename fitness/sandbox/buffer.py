@@ -77,11 +77,10 @@ class Buffer:
         self._bytes[begin : begin + 4 * n * n].view(np.float32).reshape(n, n)[:] = weights
 
     def read_weights(self, lengths: Sequence[int]) -> list[np.ndarray]:
-        """Copies of the weights of all texts, (n, n) float32 each, unchecked."""
-        return [
-            self._bytes[size_for(lengths[:i]) : size_for(lengths[: i + 1])].view(np.float32).reshape(n, n).copy()
-            for i, n in enumerate(lengths)
-        ]
+        """Copies of the weights of all texts, (n, n) float32 each, unchecked, laid end to end in memory."""
+        flat = self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32).copy()
+        ends = np.cumsum([n * n for n in lengths])
+        return [flat[end - n * n : end].reshape(n, n) for n, end in zip(lengths, ends.tolist(), strict=True)]
 
     def write_report(self, nonce: bytes, report: Report) -> None:
         """Stores what a child has to say; the nonce tells this run's report from anything else."""

@@ -26,8 +26,8 @@ FILENAME = "<program>"
 # Ends a child that could not confine itself; a confined program cannot send signals, so it cannot pretend this.
 NOT_CONFINED = signal.SIGUSR1
 BALLAST_BYTES = 4 << 20
-# Weights whose peaks lie within these powers of 2 are stored as they are.
-_SAFE_EXPONENT, _SCALED_EXPONENT = 60, 100
+# Rows whose peaks lie within these bounds are stored as they are; others get a peak of this power of 2.
+_SAFE, _SCALED_EXPONENT = 2.0**60, 100
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def as_float32(returned: object, n: int) -> np.ndarray:
     if weights.dtype.kind not in "biuf":
         raise ContractError("bad values", f"returned elements of type {weights.dtype}, expected real numbers")
     if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
-        _, exponent = np.frexp(np.abs(weights).max(axis=1, keepdims=True))
-        if (np.abs(exponent) > _SAFE_EXPONENT).any():
-            shift = np.where(np.abs(exponent) > _SAFE_EXPONENT, _SCALED_EXPONENT - exponent, 0)
-            weights = np.ldexp(weights, shift)
+        peak = weights.max(axis=1, keepdims=True)
+        unsafe = (peak > _SAFE) | ((peak < 1 / _SAFE) & (peak > 0))
+        if unsafe.any():
+            weights = np.ldexp(weights, np.where(unsafe, _SCALED_EXPONENT - np.frexp(peak)[1], 0))
     with np.errstate(over="ignore"):
         return weights.astype(np.float32)
 

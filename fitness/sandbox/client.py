@@ -135,11 +135,11 @@ class Sandbox:
         }
         try:
             if self._server.owner != os.getpid() or self._server.closed:
+                self._finalizer.cancel()
                 self._server.close()
                 self._start()
             status, killed, seconds = self._server.run(request, self._texts, lengths, self.limits)
         except (Closed, SandboxUnavailable) as error:
-            self._server.close()
             return Outcome("ours", _printable(f"the server that runs programs was lost: {error}"))
         report = self._server.buffer.read_report(nonce)
         ended = self._how_it_ended(status, killed, seconds, report)

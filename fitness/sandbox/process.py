@@ -128,8 +128,12 @@ class ServerProcess:
             send_message(self._connection, request | {"texts": new}, descriptor)
             self._texts = len(texts)
             status, killed, seconds = RECORD.unpack(receive_exactly(self._connection, RECORD.size))
-        except TimeoutError:
-            raise Closed("it does not answer") from None
+        except BaseException as error:
+            # An answer that is still to come must not be taken for that to the next request.
+            self.close()
+            if isinstance(error, TimeoutError):
+                raise Closed("it does not answer") from None
+            raise
         finally:
             if descriptor is not None:
                 os.close(descriptor)

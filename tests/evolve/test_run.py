@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.conftest import ROOT
+from campaigns import ROOT, SMALL
 
 RUN_KEYS = {
     "mean_iou_held_out",
@@ -31,8 +31,6 @@ RUN_KEYS = {
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, attention_cache):
     """One finished campaign, its configuration and what `--json` printed."""
-    from tests.conftest import SMALL
-
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "small.yaml"
     config.write_text(SMALL + f"attention_cache: {attention_cache}\n")

@@ -166,7 +166,24 @@ def test_interrupting_the_terminal_does_not_reach_the_server():
         assert still_works(sandbox)
 
 
-def test_closing_while_a_forked_child_runs_leaves_nothing():
+def test_an_interrupted_run_leaves_no_answer_for_the_next():
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Sandbox([TEXT], limits=Limits(cpu_seconds=30)) as sandbox:
+            server = sandbox.server_pid
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(KeyboardInterrupt):
+                sandbox.run(ENDLESS)
+            assert not alive(server)
+            assert still_works(sandbox)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_closing_leaves_nothing():
     with Sandbox([TEXT], limits=Limits(cpu_seconds=1)) as sandbox:
         server = sandbox.server_pid
         assert sandbox.run(ENDLESS).kind == "timeout"
@@ -179,3 +196,50 @@ def test_no_process_is_left_after_the_owner_ends_by_itself():
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     server = int(done.stdout)
     assert wait_until(lambda: not alive(server)) < 1
+
+
+CAMPAIGN = """
+import joblib
+from endless_task import run_endless
+joblib.Parallel(n_jobs=2)(joblib.delayed(run_endless)() for _ in range(2))
+"""
+TASK = """
+import os
+from fitness.orphans import end_with_parent
+from fitness.program import Program
+from fitness.sandbox import Limits, Sandbox
+from fitness.text import Text
+
+def run_endless():
+    end_with_parent()
+    sandbox = Sandbox([Text(["a"])], limits=Limits(cpu_seconds=60))
+    print(os.getpid(), sandbox.server_pid, flush=True)
+    sandbox.run(Program.parse("def program(text):\\n    while True:\\n        pass\\n"))
+"""
+
+
+def test_when_a_whole_campaign_is_killed_workers_servers_and_children_are_gone_within_a_second(tmp_path):
+    (tmp_path / "endless_task.py").write_text(TASK)
+    environment = dict(os.environ, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    campaign = subprocess.Popen([sys.executable, "-c", CAMPAIGN], env=environment, stdout=subprocess.PIPE, text=True)
+    found = [int(word) for _ in range(2) for word in campaign.stdout.readline().split()]
+    found += [running_child(server) for server in found[1::2]]
+    campaign.kill()
+    assert wait_until(lambda: not any(map(alive, found))) < 1
+    campaign.wait()
+    campaign.stdout.close()
+
+
+def test_when_a_worker_is_killed_its_server_and_child_are_gone_within_a_second(tmp_path):
+    (tmp_path / "endless_task.py").write_text(TASK)
+    environment = dict(os.environ, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    campaign = subprocess.Popen(
+        [sys.executable, "-c", CAMPAIGN], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    worker, server = map(int, campaign.stdout.readline().split())
+    child = running_child(server)
+    os.kill(worker, signal.SIGKILL)
+    assert wait_until(lambda: not any(map(alive, (worker, server, child)))) < 1
+    campaign.kill()
+    campaign.wait()
+    campaign.stdout.close()

@@ -141,8 +141,7 @@ class FakeLlmServer:
         self._closing = threading.Event()
         self._at_once = 0
         self.arrived = threading.Semaphore(0)
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (_Handler,), {"fake": self}))
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", self.port), type("Handler", (_Handler,), {"fake": self}))
         # A fast test must not wait for the default of half a second.
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
 
@@ -201,6 +200,14 @@ class FakeLlmServer:
             call = headers.get("x-client-request-id", "")
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"event": event, "hash": number, "call": call}) + "\n")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that are killed or lose patience are what this server is for."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from fake_llm_server import BreakOff, FakeLlmServer, Say, Status
+from fake_llm_server import BreakOff, FakeLlmServer, Hang, Raw, Say, Status
 from memory_store import MemoryStore
 from test_llm_client import NO_LIMITS, PROMPT, ask, entry, key, make  # noqa: F401 - a fixture
 
@@ -106,21 +106,28 @@ def test_free_models_need_no_dollars():
         assert ask(make(MemoryStore(), limits=limits(usd=0.0)), entry(server, price_per_million=free)).cost_usd == 0
 
 
-def test_what_an_endpoint_may_charge_for_without_an_answer_counts():
+def test_an_error_costs_a_call_and_no_tokens():
     with FakeLlmServer() as server:
         store = MemoryStore()
         client = make(store, retries=0)
         server.script(Status(500))
         with pytest.raises(EndpointDown):
             ask(client, entry(server))
-        assert client.spent == Spend(calls=1)
-        server.script(BreakOff())
+        assert client.spent == spend_of(store.calls()) == Spend(calls=1)
+
+
+@pytest.mark.parametrize("fault", [BreakOff(), Hang(), Raw(b"<html>")])
+def test_what_an_endpoint_may_charge_for_without_an_answer_counts_at_its_most(fault):
+    with FakeLlmServer() as server:
+        store = MemoryStore()
+        client = make(store, retries=0)
+        server.script(fault)
         with pytest.raises(CallFailed):
-            ask(make(store, retries=0), entry(server), 1)
-        total = spend_of(store.calls())
-        assert total.calls == 2
-        assert total.lost_tokens > 100
-        assert total.usd > 0
+            ask(client, entry(server, timeout=0.2))
+        assert client.spent == spend_of(store.calls())
+        assert client.spent.calls == 1
+        assert client.spent.lost_tokens > 100
+        assert client.spent.usd > 0
 
 
 def test_a_reservation_waits_for_what_others_give_back():

@@ -167,7 +167,7 @@ def test_repair_shows_the_failure_on_fit_texts_and_its_line(view):
 
 
 def test_repair_never_shows_a_message_from_held_out_texts(view):
-    broken = Parent(PREVIOUS, float("nan"), -1, Failure("exception", "KeyError: ' unicorn'", 2))
+    broken = Parent(PREVIOUS, float("nan"), -1, Failure("exception", "ValueError: saw a unicorn", 2))
     values = Repair().prompt(request(broken), view)
     assert values["kind"] == "exception"
     assert "unicorn" not in json.dumps(values)

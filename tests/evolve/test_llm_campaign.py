@@ -1,0 +1,287 @@
+"""Small campaigns through a scripted OpenAI-compatible server on loopback."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import yaml
+
+from campaigns import ROOT, SMALL
+from fake_llm_server import (
+    BAD_SHAPE,
+    CUT,
+    ENDLESS,
+    GOOD,
+    HOSTILE,
+    NO_CODE,
+    REFUSAL,
+    WRONG,
+    BreakOff,
+    EchoKey,
+    EmptyChoices,
+    FakeLlmServer,
+    Hang,
+    Say,
+    Status,
+    by_hash,
+)
+
+MANY = [Say(GOOD.format(weight=weight / 40, rest=1 - weight / 40)) for weight in range(1, 40)]
+KEY = "sk-secret-of-this-test"
+
+
+@pytest.fixture
+def server():
+    with FakeLlmServer(otherwise=by_hash(MANY)) as server:
+        yield server
+
+
+@pytest.fixture
+def campaign(tmp_path, attention_cache, server):
+    """Writes a configuration that asks the server; keywords replace sections."""
+
+    def write(name="llm.yaml", **sections):
+        config = yaml.safe_load(SMALL) | {
+            "attention_cache": str(attention_cache),
+            "stop": {"max_programs": 30},
+            "search": {"batch": 8, "lag": 2},
+            "operators": {"fresh": 2, "mutate": 2, "crossover": 1, "repair": 1, "tweak": 1},
+        }
+        model = {"model": "scripted", "base_url": server.base_url, "api_key_env": "TEST_KEY", "timeout": 5}
+        llm = {"models": [model], "max_in_flight": 4, "retries": 2} | sections.pop("llm", {})
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(config | {"llm": llm} | sections))
+        return path
+
+    return write
+
+
+def run(headscribe, config, run_dir, *extra, check=True):
+    environment = os.environ | {"TEST_KEY": KEY}
+    return headscribe("run", config, "--run-dir", run_dir, "--json", *extra, check=check, env=environment)
+
+
+def outcomes(run_dir):
+    import sqlite3
+
+    with sqlite3.connect(run_dir / "campaign.sqlite") as connection:
+        counted = dict(connection.execute("SELECT kind, count(*) FROM programs GROUP BY kind").fetchall())
+        proposed = connection.execute("SELECT outcome, count(*) FROM proposals GROUP BY outcome").fetchall()
+    return counted | {kind: count for kind, count in proposed if kind not in ("new", "known", "none")}
+
+
+def test_a_campaign_with_all_llm_operators_ends_well_and_counts_what_it_spent(
+    headscribe, campaign, server, tmp_path
+):
+    result = json.loads(run(headscribe, campaign(), tmp_path / "run").stdout)
+    assert result["programs_evaluated"] >= 30
+    assert result["llm"]["calls"] == server.requests > 0
+    assert result["llm"]["prompt_tokens"] > 0
+    table = json.loads(headscribe("prompts", tmp_path / "run", "--json").stdout)["prompts"]
+    assert {"fresh", "mutate", "crossover"} <= {row["operator"] for row in table}
+    assert sum(row["calls"] for row in table) <= server.requests
+
+
+def test_the_key_is_in_no_file_of_the_run(headscribe, campaign, server, tmp_path):
+    server.script(EchoKey(400), EchoKey(401))
+    done = run(headscribe, campaign(llm={"on_failure": "offline"}), tmp_path / "run", check=False)
+    assert any(KEY in seen.headers["authorization"] for seen in server.seen)
+    assert KEY not in done.stdout + done.stderr
+    for file in (tmp_path / "run").iterdir():
+        assert KEY.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Status(429, retry_after=0), None),
+        (Status(500), None),
+        (BreakOff(), None),
+        (CUT, "cut off"),
+        (EmptyChoices(), None),
+        (Say(REFUSAL), "refusal"),
+        (Say(NO_CODE), "no code"),
+        (Say(WRONG), "exception"),
+        (Say(BAD_SHAPE), "bad shape"),
+        (Say(HOSTILE), "rejected"),
+        (Say(ENDLESS), "timeout"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_every_fault_is_survived_and_counted(headscribe, campaign, server, tmp_path, fault, kind):
+    server.script(fault, fault)
+    sections = {"stop": {"max_programs": 20}, "sandbox": {"cpu_seconds": 0.5}}
+    result = json.loads(run(headscribe, campaign(**sections), tmp_path / "run").stdout)
+    assert result["programs_evaluated"] >= 20
+    if kind:
+        assert outcomes(tmp_path / "run").get(kind, 0) >= 1
+
+
+def test_a_failed_program_is_sent_back_in_its_own_conversation(headscribe, campaign, server, tmp_path):
+    server.script(*[Say(WRONG.replace("kind", f"kind{i}")) for i in range(6)])
+    operators = {"fresh": 1, "repair": 3}
+    run(headscribe, campaign(operators=operators), tmp_path / "run")
+    repairs = [seen.body["messages"] for seen in server.seen if len(seen.body["messages"]) > 2]
+    assert repairs
+    roles = [message["role"] for message in repairs[0]]
+    assert roles[-3:] == ["user", "assistant", "user"]
+    assert "nothing_of_the_kind" in repairs[0][-2]["content"]
+
+
+@pytest.mark.parametrize("calls", [1, 7])
+def test_a_budget_of_calls_is_never_passed_and_its_end_is_named(headscribe, campaign, server, tmp_path, calls):
+    server.script(Status(500), Status(429, retry_after=0))
+    config = campaign(llm={"budget": {"calls": calls}, "max_in_flight": 4})
+    done = run(headscribe, config, tmp_path / "run")
+    assert server.requests == calls
+    assert "llm.budget" in done.stderr
+    assert json.loads(done.stdout)["llm"]["calls"] == calls
+
+
+@pytest.mark.slow
+def test_kill_and_resume_asks_nothing_again_that_was_answered(headscribe, campaign, server, tmp_path):
+    config = campaign()
+    whole = json.loads(run(headscribe, config, tmp_path / "whole").stdout)
+    asked_whole = [seen.hash for seen in server.seen]
+    server.seen.clear()
+    server.log = tmp_path / "requests.jsonl"
+    server.seconds = 0.2
+    arguments = ["run", str(config), "--run-dir", str(tmp_path / "killed")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evolve.cli", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TEST_KEY": KEY},
+        stderr=subprocess.DEVNULL,
+    )
+    while server.requests < 14:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    before = server.requests
+    resumed = json.loads(run(headscribe, config, tmp_path / "killed").stdout)
+    events = [json.loads(line) for line in server.log.read_text().splitlines()]
+    again = [event["hash"] for event in events if event["event"] == "asked"]
+    lost = len(again) - len(set(again))
+    # What was in flight at the kill may be asked again; what had been answered for long may not.
+    assert lost <= 8
+    assert before < len(again)
+    assert set(again) == set(asked_whole)
+    assert (tmp_path / "killed" / "library.json").read_bytes() == (tmp_path / "whole" / "library.json").read_bytes()
+    assert resumed["programs_evaluated"] == whole["programs_evaluated"]
+
+
+def test_a_replay_needs_no_endpoint_and_gives_the_same_library(headscribe, campaign, server, tmp_path):
+    config = campaign()
+    run(headscribe, config, tmp_path / "run")
+    asked = server.requests
+    library = (tmp_path / "run" / "library.json").read_bytes()
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "run" / "campaign.sqlite") as connection:
+        for table in ("steps", "programs", "scores", "proposals"):
+            connection.execute(f"DELETE FROM {table}")
+    result = json.loads(run(headscribe, config, tmp_path / "run", "--llm", "replay").stdout)
+    assert server.requests == asked
+    assert result["llm"]["cached_calls"] > 0
+    assert (tmp_path / "run" / "library.json").read_bytes() == library
+
+
+def test_replies_in_another_order_give_the_same_library(headscribe, campaign, server, tmp_path):
+    config = campaign()
+    run(headscribe, config, tmp_path / "one")
+    rng = random.Random(0)
+    plain = server.otherwise
+
+    def slowly(body):
+        time.sleep(rng.random() * 0.1)
+        return plain(body)
+
+    server.otherwise = slowly
+    run(headscribe, config, tmp_path / "two", "--set", "llm.max_in_flight=8", "--set", "parallel.workers=1")
+    assert (tmp_path / "one" / "library.json").read_bytes() == (tmp_path / "two" / "library.json").read_bytes()
+
+
+def test_an_endpoint_that_stays_down_leaves_offline_operators_at_work(headscribe, campaign, server, tmp_path):
+    server.otherwise = lambda body: Status(500, retry_after=0)
+    config = campaign(llm={"on_failure": "offline", "retries": 0})
+    done = run(headscribe, config, tmp_path / "run")
+    assert "going on with offline operators" in done.stderr
+    assert json.loads(done.stdout)["programs_evaluated"] >= 30
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_comes_back_is_waited_for(headscribe, campaign, server, tmp_path):
+    healthy = server.otherwise
+    server.otherwise = lambda body: Status(500, retry_after=0)
+
+    def recover():
+        while server.requests < 8:
+            time.sleep(0.05)
+        time.sleep(2)
+        server.otherwise = healthy
+
+    thread = threading.Thread(target=recover)
+    thread.start()
+    done = run(headscribe, campaign(llm={"retries": 0}), tmp_path / "run")
+    thread.join()
+    assert "paused" in done.stderr
+    assert json.loads(done.stdout)["programs_evaluated"] >= 30
+
+
+def test_a_socket_that_hangs_costs_one_call(headscribe, campaign, server, tmp_path):
+    server.script(Hang())
+    model = {"model": "scripted", "base_url": server.base_url, "timeout": 1}
+    run(headscribe, campaign(llm={"models": [model], "retries": 0}), tmp_path / "run")
+    assert outcomes(tmp_path / "run").get("timeout", 0) >= 1
+
+
+def test_a_misspelt_placeholder_is_found_before_anything_is_asked(headscribe, campaign, server, tmp_path):
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "mutate.md").write_text("<!-- user -->\nImprove {{ progam }} please.\n")
+    done = run(headscribe, campaign(llm={"prompts": str(prompts)}), tmp_path / "run", check=False)
+    assert done.returncode == 2
+    assert "unknown placeholder 'progam'; did you mean 'program'" in done.stderr
+    assert server.requests == 0
+
+
+def test_check_tries_the_endpoint_with_one_call_and_estimates_the_rest(headscribe, campaign, server):
+    environment = os.environ | {"TEST_KEY": KEY}
+    result = json.loads(headscribe("check", campaign(), "--json", env=environment).stdout)
+    assert server.requests == 1
+    assert result["llm"]["calls"] > 0
+    assert result["llm"]["prompt_tokens"] > 100 * result["llm"]["calls"]
+    assert result["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_a_flawed_prompt_loses_to_its_mended_twin_and_equal_ones_do_not_differ(
+    headscribe, campaign, server, tmp_path
+):
+    good = Say(GOOD.format(weight=0.4, rest=0.1).replace("text.is_first", "(text.distance >= 0)"))
+    server.otherwise = lambda body: Say(WRONG) if "FLAWED" in body["messages"][-1]["content"] else good
+    config = campaign(operators={"fresh": 1, "tweak": 1})
+    run(headscribe, config, tmp_path / "run")
+    built_in = (ROOT / "configs" / "prompts" / "fresh.md").read_text()
+    mended, flawed = tmp_path / "mended.md", tmp_path / "flawed.md"
+    mended.write_text(built_in)
+    flawed.write_text(built_in + "\nFLAWED\n")
+    environment = os.environ | {"TEST_KEY": KEY}
+
+    def compare(a, b):
+        arguments = ["prompts", tmp_path / "run", "--compare", a, b, "--operator", "fresh", "--pairs", 12, "--json"]
+        return json.loads(headscribe(*arguments, env=environment).stdout)
+
+    verdict = compare(flawed, mended)
+    assert verdict["better"] == "b"
+    assert verdict["difference"]["low"] > 0
+    same = compare(mended, mended)
+    assert same["better"] is None
+    assert same["difference"]["value"] == 0
