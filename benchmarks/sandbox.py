@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "fitness"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fitness"))
 
 import varied_programs
 
@@ -31,6 +30,7 @@ from fitness.sandbox import Limits, Sandbox
 from fitness.sandbox.namespace import Namespace
 from fitness.text import Text
 
+ROOT = Path(__file__).resolve().parents[1]
 TEXTS, TOKENS = 64, 64
 NAMESPACE = Namespace(guarded=True)
 

@@ -95,7 +95,9 @@ class Measured:
     prompt_tokens: dict[str, float]
 
 
-def _measure(config: Config, strings: Sequence[str], fitted: int, folder: Path, templates: Templates | None) -> Measured:
+def _measure(
+    config: Config, strings: Sequence[str], fitted: int, folder: Path, templates: Templates | None
+) -> Measured:
     marks = [time.monotonic()]
     attention = capture(
         model_path(config.model),

@@ -239,7 +239,9 @@ def _shares(fractions: str | None) -> list[float] | None:
     try:
         return [float(part) for part in fractions.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"--fractions takes numbers between commas, such as 0,0.25,1; got {fractions}") from None
+        raise typer.BadParameter(
+            f"--fractions takes numbers between commas, such as 0,0.25,1; got {fractions}"
+        ) from None
 
 
 def main() -> None:

@@ -142,7 +142,7 @@ def _open(name: str, path: Path) -> Source:
 def _together(sources: Sequence[Source]) -> Found:
     """One table of all runs. Programs that are good for some head are scored on the other runs' heads as well."""
     good = {record.id: record for source in sources for record in _good(source.found)}
-    tables, behaviours = {}, {name: "" for name in good}
+    tables, behaviours = {}, dict.fromkeys(good, "")
     for source in sources:
         own = set(source.found.table.programs)
         foreign = [name for name in good if name not in own]
@@ -193,7 +193,9 @@ def _print(library: Library, result: dict[str, Any]) -> None:
     if len(library.members) > MEMBERS_SHOWN:
         console.print(f"... and {len(library.members) - MEMBERS_SHOWN} more in library.json", highlight=False)
     proven = "proven the fewest" if result["optimal"] else f"at least {result['lower_bound']} are needed"
-    console.print(f"{result['library_size']} programs ({proven}), {result['heads_covered']} heads covered", highlight=False)
+    console.print(
+        f"{result['library_size']} programs ({proven}), {result['heads_covered']} heads covered", highlight=False
+    )
     split = "test" if result["mean_iou_test"] is not None else "held_out"
     low, high = result[f"mean_iou_{split}_interval"] or (None, None)
     spread = f" [{low:.3f}, {high:.3f}]" if low is not None else ""
@@ -206,6 +208,8 @@ def _print(library: Library, result: dict[str, Any]) -> None:
     )
     missing = result["table"]["pairs_missing"]
     if missing:
-        console.print(f"{missing} of {result['table']['pairs']} pairs were not scored and cover nothing", highlight=False)
+        console.print(
+            f"{missing} of {result['table']['pairs']} pairs were not scored and cover nothing", highlight=False
+        )
     for file in result["files"]:
         console.print(f"wrote {escape(file)}", highlight=False)

@@ -222,7 +222,9 @@ class _Bench:
 
     def _reply(self, client: Client, messages: list[Message], pair: int) -> _Reply:
         try:
-            reply = client.complete(self.model, messages, sample=pair, purpose={"operator": self.operator, "pair": pair})
+            reply = client.complete(
+                self.model, messages, sample=pair, purpose={"operator": self.operator, "pair": pair}
+            )
         except (BudgetSpent, EndpointDown) as error:
             raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to go on") from None
         except CallFailed as failed:
@@ -275,7 +277,9 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["errors"]:
             errors = ", ".join(f"{kind} {count}" for kind, count in row["errors"].items())
-            console.print(escape(f"{row['prompt'] or row['operator']} {row['template'][:6]}: {errors}"), highlight=False)
+            console.print(
+                escape(f"{row['prompt'] or row['operator']} {row['template'][:6]}: {errors}"), highlight=False
+            )
     if not rows:
         console.print("no LLM calls in these runs")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evolve.asking import Asker
 from evolve.candidates import Candidate
 from evolve.state import Slot
 from evolve.store import Store
@@ -16,6 +15,8 @@ from operators.protocol import Failure, Parent, Request
 from operators.repair import repair_values
 from operators.tasks import OperatorFailed, propose_chunk
 
+if TYPE_CHECKING:
+    from evolve.asking import Asker
 
 POLL_SECONDS = 0.2
 

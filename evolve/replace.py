@@ -14,9 +14,7 @@ from evolve.run_dir import write_atomically
 from fitness.errors import UserError
 
 
-def replace_heads(
-    path: Path, *, fractions: list[float] | None, random_orders: int, quiet: bool
-) -> dict[str, Any]:
+def replace_heads(path: Path, *, fractions: list[float] | None, random_orders: int, quiet: bool) -> dict[str, Any]:
     """Measures replacement on the test texts of a run and writes `replacement.json`.
 
     Args:

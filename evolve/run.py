@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from evolve.asking import Asker
 from evolve.campaign import Campaign, Listener
 from evolve.config import Config, load_config, model_path
 from evolve.console import CampaignConsole, duration
@@ -31,9 +30,10 @@ from fitness.errors import UserError
 from fitness.pool import Pool
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.worker import WorkerSpec
-from operators.llm.prompt_check import check_prompts
-from operators.llm.settings import check_models
 from operators.registry import LLM_OPERATORS
+
+if TYPE_CHECKING:
+    from evolve.asking import Asker
 
 
 def run_campaign(
@@ -125,6 +125,11 @@ def asking(config: Config, store: Store, mode: str, listeners: Sequence[Listener
     if not asked:
         yield None
         return
+
+    # The client of the openai package takes seconds to import, which campaigns without an LLM are spared.
+    from evolve.asking import Asker
+    from operators.llm.prompt_check import check_prompts
+    from operators.llm.settings import check_models
 
     def tell(message: str) -> None:
         for listener in listeners:

@@ -150,7 +150,9 @@ def _print(result: dict[str, Any]) -> None:
             table.add_row(escape(entry["name"]), *numbers)
         else:
             line = f" (line {entry['line']})" if entry["line"] else ""
-            table.add_row(escape(entry["name"]), "-", "-", f"[red]{escape(entry['kind'] + ': ' + entry['message'])}{line}")
+            table.add_row(
+                escape(entry["name"]), "-", "-", f"[red]{escape(entry['kind'] + ': ' + entry['message'])}{line}"
+            )
     console = Console()
     console.print(table)
     if len(ranked) > ROWS_SHOWN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import signal
 import threading
 from collections import OrderedDict
@@ -182,18 +183,11 @@ def behaviour_of(predictions: list[np.ndarray]) -> str:
 @lru_cache(maxsize=2)
 def worker(spec: WorkerSpec) -> Worker:
     """This process's worker for a specification, set up at its first task."""
-    if _is_child():
-        end_with_parent()
-    if threading.current_thread() is threading.main_thread() and _is_child():
+    if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
         # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with_parent()
     return Worker(spec)
-
-
-def _is_child() -> bool:
-    import multiprocessing
-
-    return multiprocessing.current_process().name != "MainProcess"
 
 
 def evaluate_chunk(spec: WorkerSpec, programs: list[Program], split: SplitName) -> list[Evaluation]:

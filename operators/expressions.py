@@ -170,11 +170,8 @@ class Evaluator:
             return self._isin(node.args)
         if function.attr == "cumsum" and len(node.args) == 1:
             return self._cumsum(self.value(node.args[0], names))
-        if function.attr == "tril" and len(node.args) == 1 and not self.sample.square:
-            value = self.value(node.args[0], names)
-            if value.axis != "pair":
-                raise Unsupported("tril of less than (n, n)")
-            return value
+        if function.attr == "tril" and len(node.args) == 1:
+            return self._tril(self.value(node.args[0], names))
         if function.attr not in _ELEMENTWISE:
             raise Unsupported(f"np.{function.attr}")
         return self._apply(getattr(np, function.attr), function.attr, node.args, names)
@@ -197,6 +194,12 @@ class Evaluator:
         before = np.searchsorted(self.sample.token_text, self.sample.token_text)
         start = np.where(before > 0, total[before - 1], 0)
         return Value(total - start, "key", value.key and f"cumsum({value.key})")
+
+    def _tril(self, value: Value) -> Value:
+        if value.axis != "pair":
+            raise Unsupported("tril of less than (n, n)")
+        below = self.sample.key <= self.sample.query
+        return Value(value.array * below, "pair", value.key and f"tril({value.key})")
 
     def _apply(self, function: Callable[..., Any], name: str, nodes: list[ast.expr], names: dict[str, Value]) -> Value:
         values = [self.value(node, names) for node in nodes]

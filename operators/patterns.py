@@ -80,7 +80,6 @@ class Dictionary:
         *,
         limit: int,
         adding: bool = True,
-        words: bool = True,
     ) -> list[Candidate]:
         """The most promising patterns to add to weights or to multiply them with, in no particular order.
 
@@ -111,15 +110,15 @@ class Dictionary:
         if times:
             score = np.abs(score)  # a factor may lower weights as well
         found: list[Candidate] = []
-        seen: list[np.ndarray] = []
+        seen: list[tuple[float, float]] = []
         used: Counter[str] = Counter()
         for place in np.argsort(-score, kind="stable")[: 20 * limit].tolist():
             if score[place] <= 0 or len(found) == limit:
                 break
-            moments = np.array([gain[place], spent[place]])
+            moments = float(gain[place]), float(spent[place])
             parts = self._parts(place, pairs)
             # Several ways of saying the same give equal moments; one idea in many dresses must not fill the list.
-            if max(used[part] for part in parts) < 3 and not any(np.allclose(moments, s, rtol=0.02) for s in seen):
+            if max(used[part] for part in parts) < 3 and not any(_alike(moments, earlier) for earlier in seen):
                 seen.append(moments)
                 used.update(set(parts) - {EVERYTHING})
                 found.append(Candidate(_product(*parts), times))
@@ -173,6 +172,10 @@ class Dictionary:
                 listed = sorted(self.spellings[t] for t in order[:length])
                 found.append(Candidate(f"np.isin(text.tokens, {listed!r})", True))
         return found
+
+
+def _alike(moments: tuple[float, float], others: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= 0.02 * abs(b) for a, b in zip(moments, others, strict=True))
 
 
 def query_side(source: str) -> str:

@@ -88,7 +88,9 @@ def shortened(tree: ast.Module, head: int, trial: Trial, *, floor: float) -> ast
     return drop_idle_lines(tree)
 
 
-def without_weakest_lines(tree: ast.Module, head: int, trial: Trial, *, most: int, lists: int, loss: float) -> ast.Module:
+def without_weakest_lines(
+    tree: ast.Module, head: int, trial: Trial, *, most: int, lists: int, loss: float
+) -> ast.Module:
     """The program without the lines that matter least: those above a number, and those whose loss is small.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import textwrap
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,8 +21,15 @@ def tree_of(program: Program) -> ast.Module:
 
 
 def copy_of(tree: Node) -> Node:
-    """A deep copy."""
-    return copy.deepcopy(tree)
+    """A deep copy of the code; of where it stood in its source only the lines of statements."""
+    copy = type(tree)()
+    for name, value in ast.iter_fields(tree):
+        if isinstance(value, list):
+            value = [copy_of(item) if isinstance(item, ast.AST) else item for item in value]
+        setattr(copy, name, copy_of(value) if isinstance(value, ast.AST) else value)
+    if isinstance(tree, ast.stmt):
+        copy.lineno = getattr(tree, "lineno", 0)  # type: ignore[attr-defined]
+    return copy
 
 
 def length_of(tree: ast.Module) -> int:

@@ -86,7 +86,7 @@ def _varied(parent: ast.Module, edits: dict[str, Edit], rng: np.random.Generator
         name = str(rng.choice(sorted(edits)))
         changed = edits[name](tree, rng)
         if changed is not None:
-            tree = ast.fix_missing_locations(drop_idle_lines(changed))
+            tree = drop_idle_lines(changed)
             names.append(name)
     return tree, names
 

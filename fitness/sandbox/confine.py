@@ -32,9 +32,6 @@ class Confinement:
     Args:
         kernel: whether children are confined by seccomp and Landlock.
 
-    Attributes:
-        description: the layers that hold here, for people.
-
     Raises:
         OSError: where the kernel layers are asked for and cannot be had.
     """
@@ -46,13 +43,14 @@ class Confinement:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._seccomp = Seccomp() if kernel else None
         self._landlock = Landlock() if kernel else None
-        self.description = self._describe()
 
-    def _describe(self) -> str:
+    @property
+    def description(self) -> str:
+        """The layers that hold in this process and its children, for people."""
         if self._seccomp is None or self._landlock is None:
-            return "static check, fork, limits on CPU time and memory"
+            return "static check, a process each, limits on CPU time and memory"
         landlock = f"Landlock (ABI {self._landlock.abi})" if self._landlock.abi else "no Landlock in this kernel"
-        user = "user nobody, " if os.geteuid() == 0 else ""
+        user = "user nobody, " if os.geteuid() == _NOBODY else ""
         return f"seccomp ({ALLOWED_CALLS} system calls allowed), {landlock}, {user}no capabilities, static check"
 
     def enter_server(self) -> None:
