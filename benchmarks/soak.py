@@ -82,7 +82,8 @@ def main() -> None:
             sound = connection.execute("PRAGMA integrity_check").fetchone()[0]
             ids = connection.execute("SELECT count(*), count(DISTINCT id) FROM programs").fetchone()
         print(f"killed {len(moments)} times after {moments} programs or a little later, and resumed each time")
-        print(f"library: {digests[0]} uninterrupted, {digests[1]} killed: {'same' if len(set(digests)) == 1 else 'DIFFERENT'}")
+        verdict = "same" if digests[0] == digests[1] else "DIFFERENT"
+        print(f"library: {digests[0]} uninterrupted, {digests[1]} killed: {verdict}")
         print(f"integrity_check: {sound}; committed evaluations lost: {lost}; stored twice: {ids[0] - ids[1]}")
 
 

@@ -127,7 +127,7 @@ class Campaign:
         self._commit(step, records, proposals)
 
     def _run_beside(self, tasks: list[Task], through: int | None = None) -> list[Any]:
-        """Runs tasks together with the preparation of all steps planned (`through` a step); returns the tasks' results."""
+        """Runs tasks beside the preparation of all steps planned (`through` a step); returns the tasks' results."""
         steps = [step for step in sorted(self._planned) if through is None or step <= through]
         preparing = [(step, self.proposer.tasks(self._planned[step])) for step in steps]
         results = self.pool.run(tasks + [task for _, group in preparing for task in group])
@@ -174,8 +174,9 @@ class Campaign:
         for listener in self.listeners:
             listener.on_step(summary | {"seconds": round(self._seconds, 3)})
         if self.state.ours >= OURS_IN_A_ROW:
+            last = records[-1].evaluation.message
             raise TooManyFailuresOfOursError(
-                f"{self.state.ours} evaluations in a row failed for reasons of ours, last: {records[-1].evaluation.message}"
+                f"{self.state.ours} evaluations in a row failed for reasons of ours, the last one: {last}"
             )
 
     def _calls(self, proposals: list[ProposalRecord]) -> dict[str, dict[str, Any]]:

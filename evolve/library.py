@@ -193,9 +193,8 @@ def _print(library: Library, result: dict[str, Any]) -> None:
     if len(library.members) > MEMBERS_SHOWN:
         console.print(f"... and {len(library.members) - MEMBERS_SHOWN} more in library.json", highlight=False)
     proven = "proven the fewest" if result["optimal"] else f"at least {result['lower_bound']} are needed"
-    console.print(
-        f"{result['library_size']} programs ({proven}), {result['heads_covered']} heads covered", highlight=False
-    )
+    covered = f"{result['heads_covered']} heads covered"
+    console.print(f"{result['library_size']} programs ({proven}), {covered}", highlight=False)
     split = "test" if result["mean_iou_test"] is not None else "held_out"
     low, high = result[f"mean_iou_{split}_interval"] or (None, None)
     spread = f" [{low:.3f}, {high:.3f}]" if low is not None else ""

@@ -1,4 +1,4 @@
-"""`headscribe prompts`: what prompts earned in runs, and two templates tried on the same parents, heads and feedback."""
+"""`headscribe prompts`: what prompts earned in runs, and two templates tried on the same parents and feedback."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def compare_prompts(
 ) -> dict[str, Any]:
     """Asks both templates over the same parents, heads and feedback of a run, and says which earns more.
 
-    What a call gains is how far its best program exceeds the best parent's held-out IoU on the head asked about; 0 where
-    it does not. Replies are kept in `comparisons.sqlite` of the run, so that a comparison is paid for once.
+    What a call gains is how far its best program exceeds the best parent's held-out IoU on the head asked about; 0
+    where it does not. Replies are kept in `comparisons.sqlite` of the run, so that a comparison is paid for once.
 
     Raises:
         UserError: for more than one run, a run without LLM models, templates that cannot be filled in, a spent budget.

@@ -38,7 +38,9 @@ _RANDOM = '''def program(text):
 def baselines() -> dict[str, Program]:
     """Name -> program: fixed patterns, and two random ones that anything must beat."""
     sources = {name: _TEMPLATE.format(doc=doc, expression=code) for name, (doc, code) in _EXPRESSIONS.items()}
-    sources["random_token"] = _RANDOM.format(doc="Looks at a random token seen.", column="np.random.randint(text.position + 1)")
+    sources["random_token"] = _RANDOM.format(
+        doc="Looks at a random token seen.", column="np.random.randint(text.position + 1)"
+    )
     sources["random_column"] = _RANDOM.format(
         doc="Looks at one random token, the same for every query that sees it.",
         column="np.minimum(text.position, np.random.randint(text.n))",

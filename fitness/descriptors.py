@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def content(predictions: Sequence[np.ndarray]) -> float:
     Mean total variation between rows of neighbouring texts, over their common beginning: 0 = position alone decides.
     """
     values = []
-    for one, other in zip(predictions[:-1], predictions[1:], strict=True):
+    for one, other in pairwise(predictions):
         n = min(len(one), len(other))
         cut = [matrix[:n, :n] / np.maximum(matrix[:n, :n].sum(axis=1, keepdims=True), 1e-9) for matrix in (one, other)]
         values.append(0.5 * float(np.abs(cut[0] - cut[1]).sum(axis=1).mean()))

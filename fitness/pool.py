@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from itertools import pairwise
 from typing import Any
 
 import joblib
@@ -70,4 +71,4 @@ def split_evenly(items: Iterable[Any], parts: int) -> list[list[Any]]:
     items = list(items)
     parts = max(1, min(parts, len(items)))
     bounds = [len(items) * index // parts for index in range(parts + 1)]
-    return [items[begin:end] for begin, end in zip(bounds[:-1], bounds[1:], strict=True) if end > begin]
+    return [items[begin:end] for begin, end in pairwise(bounds) if end > begin]

@@ -23,8 +23,8 @@ SHARES = (0.1, 0.3, 0.6)
 FACTORS = (-0.6, 1.0, 4.0)
 MIN_GAIN = 0.002
 MIN_LOSS = 0.001
-MAX_LINES = 6
-MAX_LISTS = 2
+MAX_LINES = 8
+MAX_LISTS = 3
 # IoU that a character of a pattern has to bring in.
 PRICE = 0.00003
 LARGE_GAIN = 0.01

@@ -33,7 +33,7 @@ from operators.trial import Trial, trial_of
 VARIANTS = 6
 MAX_EDITS = 2
 TRIES = 8
-MAX_LINES = 6
+MAX_LINES = 8
 SIGNATURES = {field.name: (field.shape, field.kind) for field in fields()}
 COMPARISONS = (ast.Eq, ast.LtE, ast.GtE, ast.Lt, ast.Gt)
 

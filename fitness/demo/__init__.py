@@ -1,0 +1,1 @@
+"""The bundled target: two small trained models, their stories, and the script that trains them."""

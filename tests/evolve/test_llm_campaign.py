@@ -10,7 +10,6 @@ import time
 
 import pytest
 import yaml
-
 from campaigns import ROOT, SMALL
 from fake_llm_server import (
     BAD_SHAPE,
@@ -75,9 +74,7 @@ def outcomes(run_dir):
     return counted | {kind: count for kind, count in proposed if kind not in ("new", "known", "none")}
 
 
-def test_a_campaign_with_all_llm_operators_ends_well_and_counts_what_it_spent(
-    headscribe, campaign, server, tmp_path
-):
+def test_a_campaign_with_all_llm_operators_ends_well_and_counts_what_it_spent(headscribe, campaign, server, tmp_path):
     result = json.loads(run(headscribe, campaign(), tmp_path / "run").stdout)
     assert result["programs_evaluated"] >= 30
     assert result["llm"]["calls"] == server.requests > 0
@@ -106,7 +103,7 @@ def test_the_key_is_in_no_file_of_the_run(headscribe, campaign, server, tmp_path
         (EmptyChoices(), None),
         (Say(REFUSAL), "refusal"),
         (Say(NO_CODE), "no code"),
-        (Say(WRONG), "exception"),
+        (Say(WRONG), "rejected"),
         (Say(BAD_SHAPE), "bad shape"),
         (Say(HOSTILE), "rejected"),
         (Say(ENDLESS), "timeout"),
@@ -262,9 +259,7 @@ def test_check_tries_the_endpoint_with_one_call_and_estimates_the_rest(headscrib
 
 
 @pytest.mark.slow
-def test_a_flawed_prompt_loses_to_its_mended_twin_and_equal_ones_do_not_differ(
-    headscribe, campaign, server, tmp_path
-):
+def test_a_flawed_prompt_loses_to_its_mended_twin_and_equal_ones_do_not_differ(headscribe, campaign, server, tmp_path):
     good = Say(GOOD.format(weight=0.4, rest=0.1).replace("text.is_first", "(text.distance >= 0)"))
     server.otherwise = lambda body: Say(WRONG) if "FLAWED" in body["messages"][-1]["content"] else good
     config = campaign(operators={"fresh": 1, "tweak": 1})

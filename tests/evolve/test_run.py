@@ -10,7 +10,6 @@ import time
 from contextlib import closing
 
 import pytest
-
 from campaigns import ROOT, SMALL
 
 RUN_KEYS = {
@@ -170,7 +169,7 @@ def test_status_and_report_work_on_a_finished_run(finished, headscribe):
 
 
 def test_score_takes_the_library_of_a_run_back(finished, tmp_path, headscribe):
-    config, run_dir, result = finished
+    _, run_dir, result = finished
     arguments = ["--model", "storyteller-gpt2", "--max-tokens", 24, "--limit", 5, "--out", tmp_path / "table.csv"]
     scored = json.loads(headscribe("score", run_dir / "library.py", *arguments, "--json").stdout)
     assert len(scored["programs"]) == result["library_size"]
