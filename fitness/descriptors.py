@@ -44,14 +44,15 @@ def sink(predictions: Sequence[np.ndarray]) -> float:
 def content(predictions: Sequence[np.ndarray]) -> float:
     """How much the prediction changes from text to text.
 
-    Mean total variation between rows of neighbouring texts, over their common beginning: 0 = position alone decides.
+    Root of the mean total variation between rows of neighbouring texts, over their common beginning: 0 = position alone
+    decides. The root spreads out the small values, where most programs lie.
     """
     values = []
     for one, other in pairwise(predictions):
         n = min(len(one), len(other))
         cut = [matrix[:n, :n] / np.maximum(matrix[:n, :n].sum(axis=1, keepdims=True), 1e-9) for matrix in (one, other)]
         values.append(0.5 * float(np.abs(cut[0] - cut[1]).sum(axis=1).mean()))
-    return float(np.mean(values)) if values else 0.0
+    return float(np.sqrt(np.mean(values))) if values else 0.0
 
 
 DESCRIPTORS: dict[str, Descriptor] = {"reach": reach, "focus": focus, "sink": sink, "content": content}

@@ -219,9 +219,9 @@ def test_an_endpoint_that_comes_back_is_waited_for(headscribe, campaign, server,
     server.otherwise = lambda body: Status(500, retry_after=0)
 
     def recover():
-        while server.requests < 8:
+        while server.requests < 4:
             time.sleep(0.05)
-        time.sleep(2)
+        time.sleep(1)
         server.otherwise = healthy
 
     thread = threading.Thread(target=recover)
