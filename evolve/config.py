@@ -199,7 +199,13 @@ class Config(Section):
     parallel: Parallel = Parallel()
     search: Search = Search()
     sandbox: SandboxSettings = SandboxSettings()
-    operators: dict[str, Annotated[float, Field(ge=0)]] = {"residual": 1, "tweak": 2, "genetic": 1, "constants": 1}
+    operators: dict[str, Annotated[float, Field(ge=0)]] = {
+        "residual": 2,
+        "tweak": 2,
+        "genetic": 1,
+        "constants": 1,
+        "simplify": 1,
+    }
     llm: Llm = Llm()
     library: Library = Library()
     attention_cache: Path | None = None

@@ -109,6 +109,8 @@ class Dictionary:
         score = gain * np.abs(gain) / np.maximum(spent, 1e-9)
         if times:
             score = np.abs(score)  # a factor may lower weights as well
+        # How sums are rounded depends on how many threads form them; equal patterns must stay equal all the same.
+        score = np.round(score / max(float(score.max()), 1e-30), 5)
         found: list[Candidate] = []
         seen: list[tuple[float, float]] = []
         used: Counter[str] = Counter()

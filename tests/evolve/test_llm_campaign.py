@@ -144,10 +144,13 @@ def test_a_budget_of_calls_is_never_passed_and_its_end_is_named(headscribe, camp
 def test_kill_and_resume_asks_nothing_again_that_was_answered(headscribe, campaign, server, tmp_path):
     config = campaign()
     whole = json.loads(run(headscribe, config, tmp_path / "whole").stdout)
-    asked_whole = [seen.hash for seen in server.seen]
     server.seen.clear()
     server.log = tmp_path / "requests.jsonl"
     server.seconds = 0.2
+
+    def events():
+        return [json.loads(line) for line in server.log.read_text().splitlines()]
+
     arguments = ["run", str(config), "--run-dir", str(tmp_path / "killed")]
     process = subprocess.Popen(
         [sys.executable, "-m", "evolve.cli", *arguments],
@@ -158,18 +161,18 @@ def test_kill_and_resume_asks_nothing_again_that_was_answered(headscribe, campai
     while server.requests < 14:
         assert process.poll() is None
         time.sleep(0.02)
+    answered = {event["call"] for event in events() if event["event"] == "answered"}
+    # What is answered has half a second to reach the store, and other requests are in flight by then.
+    time.sleep(0.5)
     process.kill()
     process.wait()
-    time.sleep(1)
-    before = server.requests
+    time.sleep(0.5)
+    before = len(events())
     resumed = json.loads(run(headscribe, config, tmp_path / "killed").stdout)
-    events = [json.loads(line) for line in server.log.read_text().splitlines()]
-    again = [event["hash"] for event in events if event["event"] == "asked"]
-    lost = len(again) - len(set(again))
-    # What was in flight at the kill may be asked again; what had been answered for long may not.
-    assert lost <= 8
-    assert before < len(again)
-    assert set(again) == set(asked_whole)
+    again = {event["call"] for event in events()[before:] if event["event"] == "asked"}
+    assert answered
+    assert again
+    assert not answered & again
     assert (tmp_path / "killed" / "library.json").read_bytes() == (tmp_path / "whole" / "library.json").read_bytes()
     assert resumed["programs_evaluated"] == whole["programs_evaluated"]
 
@@ -232,11 +235,13 @@ def test_an_endpoint_that_comes_back_is_waited_for(headscribe, campaign, server,
     assert json.loads(done.stdout)["programs_evaluated"] >= 30
 
 
-def test_a_socket_that_hangs_costs_one_call(headscribe, campaign, server, tmp_path):
+def test_a_socket_that_hangs_is_given_up_and_asked_again(headscribe, campaign, server, tmp_path):
     server.script(Hang())
     model = {"model": "scripted", "base_url": server.base_url, "timeout": 1}
-    run(headscribe, campaign(llm={"models": [model], "retries": 0}), tmp_path / "run")
-    assert outcomes(tmp_path / "run").get("timeout", 0) >= 1
+    result = json.loads(run(headscribe, campaign(llm={"models": [model]}), tmp_path / "run").stdout)
+    assert result["programs_evaluated"] >= 30
+    assert result["llm"]["calls"] == server.requests
+    assert result["llm"]["lost_tokens"] > 0
 
 
 def test_a_misspelt_placeholder_is_found_before_anything_is_asked(headscribe, campaign, server, tmp_path):
