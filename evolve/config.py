@@ -27,6 +27,7 @@ class Section(BaseModel):
 
 
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0)]
 
 
 class SplitSizes(Section):
