@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evolve.config import Config, LlmModel, load_config, model_path
-from evolve.console import duration
+from evolve.console import duration, error_console
 from evolve.run import confinement, worker_spec
 from evolve.store import Store
 from fitness.baselines import baselines
@@ -50,7 +50,7 @@ def check_config(name: str, overrides: list[str], *, quiet: bool) -> dict[str, A
         UserError: for anything that would keep the campaign from running.
     """
     config = load_config(name, overrides)
-    console = Console(stderr=True)
+    console = error_console()
     console.print(confinement(config), highlight=False)
     Pool(config.parallel.workers, config.parallel.backend)
     sizes = config.splits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def error_console() -> Console:
+    """A console on stderr; where that is no terminal, lines stay whole for whoever reads the log."""
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+
+
 class CampaignConsole:
     """Shows the progress of a campaign on stderr.
 
@@ -44,6 +50,7 @@ class CampaignConsole:
         self._began = time.monotonic()
         self._programs_at_start: int | None = None
         self._last_plain = 0.0
+        self._last_step = -1
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> CampaignConsole:
@@ -56,7 +63,7 @@ class CampaignConsole:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
-        if self._summary:
+        if self._summary and self._summary["step"] != self._last_step:
             self._console.print(self._line(), highlight=False)
 
     def on_step(self, summary: dict[str, Any]) -> None:
@@ -65,7 +72,7 @@ class CampaignConsole:
             self._programs_at_start = summary["programs"] - summary["new"]
         self._summary = summary
         if not self._console.is_terminal and time.monotonic() - self._last_plain >= PLAIN_EVERY_SECONDS:
-            self._last_plain = time.monotonic()
+            self._last_plain, self._last_step = time.monotonic(), summary["step"]
             self._console.print(self._line(), highlight=False)
 
     def on_incident(self, message: str) -> None:

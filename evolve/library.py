@@ -19,6 +19,7 @@ from archives.library import Library, build_library
 from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config
+from evolve.console import error_console
 from evolve.finish import Found, Reduced, load_found, reduce_and_write, test_scorer, write_plots
 from evolve.run import captured
 from evolve.run_dir import RunDir, write_atomically
@@ -135,7 +136,7 @@ def _open(name: str, path: Path) -> Source:
         found = load_found(store)
     finally:
         store.close()
-    _, spec = captured(config, Console(stderr=True))
+    _, spec = captured(config, error_console())
     return Source(name, config, found, spec, Pool(config.parallel.workers, config.parallel.backend))
 
 

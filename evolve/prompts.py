@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evolve.config import LlmModel, nearest
+from evolve.console import error_console
 from evolve.prompt_bench import BenchCall, CandidateOutcome, compare, prompt_table
 from evolve.replacing import progress_bar
 from evolve.run import captured, confinement
@@ -144,7 +145,7 @@ class _Bench:
     def ask(self, pairs: int) -> list[tuple[BenchCall, BenchCall]]:
         """Both templates' calls, pair by pair."""
         config = self.run_dir.load_config()
-        console = Console(stderr=True)
+        console = error_console()
         console.print(confinement(config), highlight=False)
         attention, spec = captured(config, console)
         store = self.run_dir.open_store()
@@ -207,7 +208,7 @@ class _Bench:
         try:
             # Both templates of a pair are asked with the same sample number: two equal prompts get one reply.
             jobs = [(side, pair) for pair in range(len(messages[0])) for side in range(2)]
-            with ThreadPoolExecutor(config.llm.max_in_flight) as threads, progress_bar(Console(stderr=True)) as report:
+            with ThreadPoolExecutor(config.llm.max_in_flight) as threads, progress_bar(error_console()) as report:
                 futures = [threads.submit(self._reply, client, messages[side][pair], pair) for side, pair in jobs]
                 for done, future in enumerate(futures, start=1):
                     future.result()

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from evolve.console import error_console
 from evolve.replacing import open_replaceable, progress_bar
 from evolve.run_dir import write_atomically
 from fitness.errors import UserError
@@ -32,7 +33,7 @@ def replace_heads(path: Path, *, fractions: list[float] | None, random_orders: i
     from fitness.identity import IdentityError
     from fitness.perplexity import FRACTIONS, study
 
-    console = Console(stderr=True)
+    console = error_console()
     run = open_replaceable(path, console)
     model, tokenizer = run.load_model()
     try:

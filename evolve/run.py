@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from evolve.campaign import Campaign, Listener
 from evolve.config import Config, load_config, model_path
-from evolve.console import CampaignConsole, duration
+from evolve.console import CampaignConsole, duration, error_console
 from evolve.finish import finish
 from evolve.proposing import Proposer
 from evolve.rebin import REBINNED, rebin
@@ -58,7 +58,7 @@ def run_campaign(
     config = load_config(name, overrides)
     run_dir = RunDir(directory or Path("runs") / Path(name).stem)
     run_dir.prepare()
-    console = Console(stderr=True)
+    console = error_console()
     with RunLock(run_dir):
         try:
             return _run(config, run_dir, console, llm=llm, rebinning=rebinning, quiet=quiet)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from archives.table import ScoreTable, read_csv
 from evolve.config import Config, parse_config
+from evolve.console import error_console
 from evolve.run import captured, confinement
 from fitness.adapter import adapt
 from fitness.corpus import read_texts
@@ -66,7 +67,7 @@ def _evaluate(
     if not path.is_file():
         raise UserError(f"score: no file {path}; give a .py file of programs, or a .csv score table")
     programs = _read_programs(path)
-    console = Console(stderr=True)
+    console = error_console()
     sizes = {"fit": 1, "held_out": max(1, min(limit, len(read_texts(texts)) - 2)), "test": 1}
     settings = {"model": model, "texts": texts, "max_tokens": max_tokens, "splits": sizes, "stop": {"max_programs": 1}}
     settings |= {"sandbox": {"mode": sandbox}, "parallel": {"workers": workers}}

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from evolve.console import error_console
 from evolve.replacing import open_replaceable, progress_bar
 from evolve.run_dir import write_atomically
 from fitness.errors import UserError
@@ -34,7 +35,7 @@ def run_tasks(
     from fitness.questions import read_questions
 
     questions = {Path(task).stem: read_questions(task, limit) for task in tasks}
-    console = Console(stderr=True)
+    console = error_console()
     run = open_replaceable(path, console)
     model, tokenizer = run.load_model()
     try:
