@@ -13,7 +13,10 @@ from archives.rename import MODULES, as_function, literal, summary_line
 FORMAT = 1
 NAME_WORDS = 4
 HEADS_A_LINE = 4
-_STOP_WORDS = frozenset("a an and as at by each for from in is it its of on or that the then this to with".split())
+_STOP_WORDS = frozenset(
+    "a also an and are as at by each everything favours for from in is it its like look looks of on or seen that the "
+    "then this to tokens what with".split()
+)
 
 _MODULE_DOCSTRING = """\
 A library of {size} programs that say what {heads} attention heads do, written by headscribe.

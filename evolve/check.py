@@ -28,6 +28,7 @@ from fitness.worker import Worker
 from operators.llm.client import Client
 from operators.llm.failures import CallFailed
 from operators.llm.prompt_check import check_prompts
+from operators.llm.settings import check_models
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
@@ -58,6 +59,7 @@ def check_config(name: str, overrides: list[str], *, quiet: bool) -> dict[str, A
         read_texts(config.texts), fit=sizes.fit, held_out=sizes.held_out, test=sizes.test, seed=config.seed
     )
     asked = [key for key in config.operators if key in LLM_OPERATORS and config.operators[key] > 0]
+    check_models(config.llm.models)
     templates = check_prompts(config.llm.prompts, asked) if asked else None
     few = [*splits.fit[:MEASURED_TEXTS], *splits.held_out[:MEASURED_TEXTS], *splits.test[:1]]
     with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:

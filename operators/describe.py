@@ -40,6 +40,13 @@ RELATIONS = {
     "same_previous": "with an equal predecessor",
 }
 UNITS = {"distance": "token", "word_distance": "word", "sentence_distance": "sentence"}
+# Field that counts from 0 -> what a token at 0 is.
+STARTS = {
+    "position": "the first token",
+    "position_in_sentence": "beginnings of sentences",
+    "position_in_word": "beginnings of words",
+    "occurrence": "tokens not seen before",
+}
 COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "",
     ast.NotEq: "other than ",
@@ -172,7 +179,7 @@ def _look(node: ast.expr, picture: _Picture) -> None:
         picture.nouns.append(_listed(node.args[-1]))
     elif _is_fading(node):
         picture.limits.append("that are near") if picture.nouns else picture.nouns.append("what is near")
-    else:
+    elif not isinstance(node, ast.Constant):  # a number alone is everything seen
         picture.nouns.append(ast.unparse(node))
 
 
@@ -196,7 +203,10 @@ def _compare(node: ast.Compare, picture: _Picture) -> None:
         picture.nouns.append(ast.unparse(node))
         return
     value, unit = repr(right.value), UNITS.get(left.attr)
-    if unit is None:
+    start = STARTS.get(left.attr) if operator is ast.Eq and value == "0" else None
+    if start:
+        picture.nouns.insert(0, start)
+    elif unit is None:
         picture.limits.append(f"of {left.attr.replace('_', ' ')} {COMPARISONS[operator]}{value}")
     elif operator is ast.Eq and value == "0":
         picture.nouns.insert(0, "the token itself") if unit == "token" else picture.limits.append(f"in its own {unit}")
