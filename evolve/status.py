@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.text import Text as RichText
 from evolve.config import Config
 from evolve.console import duration
 from evolve.run_dir import RunDir
+from evolve.scheduler import Arm, make_scheduler
 from evolve.store import Store
 from operators.llm.calls import spend_of
 
@@ -64,7 +65,7 @@ def read_status(run_dir: RunDir, config: Config) -> dict[str, Any]:
             "coverage": last.get("coverage"),
             "seconds": round(store.seconds(), 1),
             "outcomes": store.counts(),
-            "operators": operator_earnings(store),
+            "operators": operator_earnings(store, config),
             "occupancy": occupancy(store, config),
             "llm": llm_spend(store),
             "sandbox": store.meta("sandbox"),
@@ -73,19 +74,27 @@ def read_status(run_dir: RunDir, config: Config) -> dict[str, Any]:
         store.close()
 
 
-def operator_earnings(store: Store) -> list[dict[str, Any]]:
-    """One row an operator (and model): candidates, those new, known and failed, and the held-out IoU gained."""
-    rows: dict[str, dict[str, Any]] = defaultdict(
-        lambda: {"candidates": 0, "new": 0, "known": 0, "failed": 0, "gain": 0.0}
-    )
+def operator_earnings(store: Store, config: Config) -> list[dict[str, Any]]:
+    """One row for each operator, prompt and model.
+
+    Rows hold candidates, how many were new, known and failed, the held-out IoU gained, what that is per second of
+    reckoned cost, and the chance of the next slot.
+    """
+    scheduler = make_scheduler(config)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for proposal in store.all_proposals():
-        row = rows[proposal.operator + (f" {proposal.model}" if proposal.model else "")]
-        row["candidates"] += 1
-        kind = proposal.outcome if proposal.outcome in ("new", "known") else "failed"
-        row[kind] += proposal.outcome != "none"
-        row["gain"] += proposal.gain
-    ranked = sorted(rows.items(), key=lambda item: -item[1]["gain"])
-    return [{"operator": name} | row | {"gain": round(row["gain"], 4)} for name, row in ranked]
+        scheduler.learn(proposal, store.get(proposal.call) if proposal.call else None)
+        kind = proposal.outcome if proposal.outcome in ("new", "known", "none") else "failed"
+        arm = Arm(proposal.operator, proposal.model, proposal.prompt)
+        counts[arm.label].update([kind, "candidates"])
+    keys = ("candidates", "new", "known", "failed")
+    rows = [
+        {"operator": row["arm"]}
+        | {key: counts[row["arm"]][key] for key in keys}
+        | {key: row[key] for key in ("gain", "gain_per_second", "chance")}
+        for row in scheduler.explain()
+    ]
+    return sorted(rows, key=lambda row: (-row["gain"], row["operator"]))
 
 
 def occupancy(store: Store, config: Config) -> dict[str, list[int]]:
@@ -133,13 +142,14 @@ def render(status: dict[str, Any], directory: Path) -> Panel:
 
 
 def _operators(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("operator")
-    for name in ("candidates", "new", "known", "failed", "IoU gained"):
+    for name in ("candidates", "new", "known", "failed", "gained", "per second", "chance"):
         table.add_column(name, justify="right")
     for row in rows:
         numbers = [str(row[key]) for key in ("candidates", "new", "known", "failed")]
-        table.add_row(escape(row["operator"]), *numbers, f"{row['gain']:.3f}")
+        earned = "-" if row["gain_per_second"] is None else f"{row['gain_per_second']:.4f}"
+        table.add_row(escape(row["operator"]), *numbers, f"{row['gain']:.3f}", earned, f"{row['chance']:.0%}")
     return table
 
 
