@@ -60,7 +60,7 @@ def test_a_lost_worker_is_an_incident_and_changes_nothing(small_config, tmp_path
     while process.poll() is None:
         if not killed and programs(run_dir) > 0:
             workers = subprocess.run(
-                ["pgrep", "-P", str(process.pid), "-f", "popen_loky_posix|loky"], capture_output=True, text=True
+                ["pgrep", "-P", str(process.pid), "-f", "popen_loky_posix"], capture_output=True, text=True
             ).stdout.split()
             if workers:
                 os.kill(int(workers[-1]), signal.SIGKILL)
