@@ -230,3 +230,15 @@ def test_help_answers_without_torch(headscribe):
     code = "import sys; from evolve.cli import app; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert "run" in headscribe("--help").stdout
+
+
+def test_a_model_folder_never_seen_before_works(small_config, tmp_path, headscribe):
+    from transformers import AutoTokenizer, GPTNeoXConfig, GPTNeoXForCausalLM
+
+    folder = tmp_path / "foreign"
+    AutoTokenizer.from_pretrained(ROOT / "fitness" / "demo" / "storyteller-gpt2").save_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=1536, max_position_embeddings=64, **sizes)).save_pretrained(folder)
+    settings = ["--set", f"model={folder}", "--set", "stop.max_programs=20"]
+    done = headscribe("run", small_config, "--run-dir", tmp_path / "run", *settings, "--json")
+    assert json.loads(done.stdout)["heads"] == 8
