@@ -69,7 +69,7 @@ def _print(result: dict[str, Any], path: Path) -> None:
     for name in (*shown, "random order"):
         table.add_column(name.replace("_", " "), justify="right")
     for row in perplexity["by_fraction"]:
-        spread = f"{row['random_order_mean']:.2f} ± {row['random_order_std']:.2f}"
+        spread = f"{row['random_order_mean']:.2f}±{row['random_order_std']:.2f}"
         table.add_row(f"{row['fraction']:.0%}", *(f"{row[name]:.2f}" for name in shown), spread)
     console.print(table)
     correlation = result["correlation"]
