@@ -8,14 +8,14 @@ from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.library import HeadLine, Library, Member, Scores
-from archives.rename import MODULES, as_function, literal, summary_line
+from archives.rename import MODULES, as_function, literal
 
 FORMAT = 1
 NAME_WORDS = 4
 HEADS_A_LINE = 4
 _STOP_WORDS = frozenset(
-    "a also an and are as at by each everything favours for from in is it its like look looks of on or seen that the "
-    "then this to tokens what with".split()
+    "a also an and are as at by each favours for from in is it its like look looks of on or that the then this to "
+    "tokens what with".split()
 )
 
 _MODULE_DOCSTRING = """\
@@ -46,7 +46,7 @@ def function_names(library: Library) -> dict[str, str]:
 
 
 def _slug(member: Member) -> str:
-    docstring = "" if member.program is None else summary_line(member.program.docstring)
+    docstring = "" if member.program is None else member.program.docstring
     words = [word for word in re.findall(r"[a-z0-9]+", docstring.lower().replace("'", "")) if word not in _STOP_WORDS]
     named = "_".join(words[:NAME_WORDS])[:40].rstrip("_")
     return named or re.sub(r"[^a-z0-9]+", "_", (member.heads[0] if member.heads else "unused").lower()).strip("_")

@@ -63,12 +63,6 @@ def literal(docstring: str, indent: str) -> str:
     return "\n".join(['"""' + first, *lines, f'{indent}"""'])
 
 
-def summary_line(docstring: str) -> str:
-    """The first sentence of a docstring's first line."""
-    first = docstring.strip().split("\n", 1)[0]
-    return re.split(r"(?<=[.;:])\s", first, maxsplit=1)[0]
-
-
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 

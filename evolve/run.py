@@ -165,10 +165,12 @@ def opened(config: Config, run_dir: RunDir, console: Console, *, rebinning: bool
                 rebin(store, config)
         attention, spec = captured(config, console)
         if store is None:
-            store = Store(run_dir.database, create=True)
-            store.set_meta("fingerprint", config.fingerprint())
-            store.set_meta("attention", Path(attention.folder).name)
-            store.set_meta("labels", list(attention.labels))
+            facts = {
+                "fingerprint": config.fingerprint(),
+                "attention": Path(attention.folder).name,
+                "labels": list(attention.labels),
+            }
+            store = Store(run_dir.database, create=True, meta=facts)
         elif store.meta("attention") != Path(attention.folder).name:
             raise UserError(
                 f"{run_dir.path}: the model's weights or the texts are not those this run was begun with; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,37 +86,36 @@ class Store:
 
     Args:
         path: the file; created where `create` is set.
-        create: start an empty one.
+        create: start an empty one where there is none.
+        meta: facts to keep in a file that is created, there as soon as the file is.
         readonly: open for reading while a campaign may be writing.
 
     Raises:
         UserError: where the file is missing, damaged, of another schema version, or cannot be written.
     """
 
-    def __init__(self, path: Path, *, create: bool = False, readonly: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, readonly: bool = False, meta: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = path
         self._lock = threading.RLock()
         if not create and not path.exists():
             raise UserError(f"{path.parent} holds no campaign: there is no {path.name} in it")
         try:
-            self._open(create and not path.exists(), readonly)
+            if create and not path.exists():
+                _create(path, meta or {})
+            self._open(readonly)
         except sqlite3.DatabaseError as error:
             raise UserError(
                 f"{path} cannot be used: {error}; restore it from a copy, or start in another --run-dir"
             ) from None
 
-    def _open(self, fresh: bool, readonly: bool) -> None:
-        mode = "ro" if readonly else "rwc" if fresh else "rw"
+    def _open(self, readonly: bool) -> None:
+        mode = "ro" if readonly else "rw"
         self._connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False
         )
         self._connection.isolation_level = None
-        if fresh:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-            self._connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        if not readonly:
-            self._connection.execute("PRAGMA synchronous=FULL")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
             raise UserError(
@@ -124,6 +123,9 @@ class Store:
                 f"finish the campaign with the version that began it, or start in another --run-dir"
             )
         self._connection.execute("SELECT count(*) FROM steps").fetchone()
+        if not readonly:  # not before it is known to be ours: a foreign file is left as it was
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
 
     def close(self) -> None:
         """Closes the file."""
@@ -303,6 +305,21 @@ class Store:
         """Every stored call with its key."""
         for key, record in self._rows("SELECT key, record FROM calls ORDER BY rowid"):
             yield key, json.loads(record)
+
+
+def _create(path: Path, meta: Mapping[str, Any]) -> None:
+    """Makes a file with its schema and first facts under another name first: it is whole, or it is not there."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+    connection = sqlite3.connect(temporary)
+    try:
+        connection.executescript(f"BEGIN; {schema}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
+        connection.commit()
+    finally:
+        connection.close()
+    temporary.replace(path)
 
 
 def _array(blob: bytes) -> np.ndarray:

@@ -14,7 +14,7 @@ from archives.export import function_names, library_json, library_json_text, lib
 from archives.library import build_library
 from archives.plots import save_plots
 from archives.reduce import reduce
-from archives.rename import as_function, literal, summary_line
+from archives.rename import as_function, literal
 from archives.table import ScoreTable
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
@@ -164,11 +164,6 @@ def test_docstring_literals_read_back(text):
     source = "def f():\n    " + literal(text, "    ") + "\n"
     read = ast.get_docstring(ast.parse(source).body[0])
     assert (read or "").split() == text.split()
-
-
-def test_summary_is_the_first_sentence():
-    assert summary_line("Looks back. Then rests.\nMore.") == "Looks back."
-    assert summary_line("") == ""
 
 
 def library_of(seed=0, sources=SOURCES, heads=20, test=True, **options):

@@ -285,3 +285,12 @@ def test_a_flawed_prompt_loses_to_its_mended_twin_and_equal_ones_do_not_differ(h
     same = compare(mended, mended)
     assert same["better"] is None
     assert same["difference"]["value"] == 0
+
+
+def test_a_tenth_of_endless_programs_does_not_stop_a_campaign(headscribe, campaign, server, tmp_path):
+    endless = [Say(ENDLESS.replace("pass", f"x{i} = 1")) for i in range(4)]
+    server.otherwise = by_hash([*MANY[:36], *endless])
+    sections = {"operators": {"fresh": 1, "mutate": 1}, "sandbox": {"cpu_seconds": 0.3}}
+    result = json.loads(run(headscribe, campaign(**sections), tmp_path / "run").stdout)
+    assert result["programs_evaluated"] >= 30
+    assert 1 <= outcomes(tmp_path / "run")["timeout"] <= 4

@@ -19,11 +19,6 @@ from fitness.pool import Pool
 from fitness.worker import Evaluation
 
 
-def events(run_dir, kind):
-    lines = (run_dir / "log.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == kind]
-
-
 def programs(run_dir):
     return Store(run_dir / FILE, readonly=True).next_number() if (run_dir / FILE).exists() else 0
 
@@ -52,7 +47,7 @@ def test_a_disk_that_fills_up_is_a_message_and_the_campaign_goes_on_after(small_
 
 
 @pytest.mark.slow
-def test_a_lost_worker_is_an_incident_and_changes_nothing(small_config, tmp_path, twin):
+def test_a_worker_that_is_killed_changes_nothing(small_config, tmp_path, twin):
     run_dir = tmp_path / "lost"
     command = [sys.executable, "-m", "evolve.cli", "run", str(small_config), "--run-dir", str(run_dir)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -69,7 +64,6 @@ def test_a_lost_worker_is_an_incident_and_changes_nothing(small_config, tmp_path
     assert process.returncode == 0, process.stderr.read()
     assert killed
     assert (run_dir / "library.json").read_bytes() == twin
-    assert any("worker process was lost" in event["message"] for event in events(run_dir, "incident"))
 
 
 def test_a_damaged_attention_cache_is_captured_again(small_config, tmp_path, headscribe, twin, attention_cache):
