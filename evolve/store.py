@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from fitness.worker import Evaluation
 
 SCHEMA_VERSION = 1
 FILE = "campaign.sqlite"
+
+
+# Elites are asked for again and again as parents, and parsing is what a step spends most on.
+_parsed = lru_cache(maxsize=4096)(Program.parse)
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ class ProgramRecord:
         return self.iou is not None
 
     def program(self) -> Program:
-        """The program itself, parsed anew."""
-        return Program.parse(self.source)
+        """The program itself."""
+        return _parsed(self.source)
 
 
 class Store:

@@ -91,7 +91,10 @@ def parse_tree(source: str) -> ast.Module:
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
+    # Definitions are statements: their expressions, which are most of a tree, need not be walked.
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)):
             first = node.body[0] if node.body else None
             if (
@@ -100,4 +103,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, None)
+            waiting.extend(inner if isinstance(inner, list) else ())
     return tree

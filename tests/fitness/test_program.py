@@ -43,3 +43,10 @@ def test_baselines_are_different_programs():
     programs = baselines()
     assert {"first_token", "previous_token", "self", "uniform", "random_token", "random_column"} <= programs.keys()
     assert len({program.id for program in programs.values()}) == len(programs)
+
+
+def test_docstrings_of_inner_functions_do_not_count_wherever_they_stand():
+    inner = "def program(text):\n    if text.n:\n        try:\n            def inner():\n{}                return 1\n"
+    inner += "        except ValueError:\n            pass\n    return text.same\n"
+    with_docstring = inner.format("                '''Says one.'''\n")
+    assert Program.parse(with_docstring).id == Program.parse(inner.format("")).id
