@@ -289,11 +289,6 @@ class Store:
         query = f"SELECT behaviour, min(number) FROM programs WHERE behaviour IN ({marks}) GROUP BY behaviour"
         return dict(self._rows(query, hashes))
 
-    def origin(self, number: int) -> ProposalRecord | None:
-        """The proposal that brought a program in."""
-        rows = self._rows("SELECT * FROM proposals WHERE number = ? AND outcome = 'new'", (number,))
-        return _proposal(rows[0]) if rows else None
-
     # LLM calls.
 
     def get(self, key: str) -> dict[str, Any] | None:
