@@ -20,9 +20,10 @@ from evolve.console import duration, error_console
 from evolve.run import confinement, worker_spec
 from evolve.store import Store
 from fitness.baselines import baselines
-from fitness.capture import Attention, capture, packed_size
+from fitness.capture import Attention, capture
 from fitness.corpus import read_texts, split_texts
 from fitness.errors import UserError
+from fitness.packing import packed_size
 from fitness.pool import Pool
 from fitness.worker import Worker
 from operators.llm.client import Client

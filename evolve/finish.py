@@ -23,7 +23,7 @@ from fitness.baselines import baselines
 from fitness.capture import Attention
 from fitness.contract import to_prediction
 from fitness.errors import UserError
-from fitness.iou import unpack
+from fitness.packing import unpack
 from fitness.pool import Pool
 from fitness.program import Program
 from fitness.worker import WorkerSpec, worker

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitness.errors import UserError
-from fitness.iou import pack
 from fitness.models import ModelSource, Reader, context_length, load_model, locate
+from fitness.packing import pack, packed_size
 from fitness.text import Text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class CorruptCacheError(Exception):
 class Attention:
     """Attention of every head on every text, memory-mapped; needs no torch.
 
-    Texts lie one after the other, each as a (heads, packed) block of float16 in the layout of `fitness.iou.pack`.
+    Texts lie one after the other, each as a (heads, packed) block of float16 in the layout of `fitness.packing.pack`.
 
     Attributes:
         folder: where it lies.
@@ -99,11 +99,6 @@ class Attention:
         for name, checksum in checksums.items():
             if _checksum(self.folder / name) != checksum:
                 raise CorruptCacheError(f"{self.folder / name} is damaged")
-
-
-def packed_size(n: int, *, causal: bool) -> int:
-    """Numbers that `fitness.iou.pack` keeps of an (n, n) matrix."""
-    return n * (n + 1) // 2 if causal else n * n
 
 
 def open_attention(folder: Path) -> Attention:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fitness.packing import Packing
+
 
 class ContractError(ValueError):
     """A program's return value that cannot be a prediction.
@@ -45,12 +47,25 @@ def to_prediction(weights: np.ndarray, *, causal: bool) -> np.ndarray:
     Returns:
         (n, n) float32: causal mask applied, rows scaled to sum 1, a row of zeros put on the first token.
     """
-    prediction = np.array(weights, dtype=np.float64)
-    if causal:
-        prediction = np.tril(prediction)
-    peak = prediction.max(axis=1, keepdims=True)
-    # A row is scaled by its peak first, so that sums of very large or very small weights neither overflow nor vanish.
-    prediction /= np.where(peak > 0, peak, 1.0)
-    total = prediction.sum(axis=1, keepdims=True)
-    prediction[total[:, 0] == 0, 0] = 1.0
-    return (prediction / np.where(total > 0, total, 1.0)).astype(np.float32)
+    packing = Packing([len(weights)], causal=causal)
+    return packing.unpack(to_predictions(packing.pack([weights]), packing))[0]
+
+
+def to_predictions(weights: np.ndarray, packing: Packing) -> np.ndarray:
+    """Turns the checked weights of several texts into predictions.
+
+    Args:
+        weights: (N,) finite, not negative, packed.
+        packing: how the N elements lie.
+
+    Returns:
+        (N,) float32: rows scaled to sum 1, a row of zeros put on the first token.
+    """
+    if weights.dtype.itemsize > 4:
+        # Sums of very large numbers would overflow, and shares in very small ones vanish.
+        peak = np.maximum.reduceat(weights, packing.row_starts)
+        weights = weights / packing.spread(np.where(peak > 0, peak, 1))
+    total = packing.row_sums(weights)
+    prediction = (weights * packing.spread(1 / np.where(total > 0, total, 1))).astype(np.float32)
+    prediction[packing.row_starts[total == 0]] = 1
+    return prediction

@@ -7,57 +7,67 @@ from itertools import pairwise
 
 import numpy as np
 
-Descriptor = Callable[[Sequence[np.ndarray]], float]
+from fitness.packing import Packing, unpack
+
+# Of one program's predictions on all texts: (N,) float32, packed, rows sum to 1.
+Descriptor = Callable[[np.ndarray, Packing], float]
 
 
-def reach(predictions: Sequence[np.ndarray]) -> float:
+def reach(predictions: np.ndarray, packing: Packing) -> float:
     """Mean distance looked back, on a logarithmic scale: 0 = the token itself, 1 = as far as the text goes."""
-    values = []
-    for prediction in predictions:
-        position = np.arange(len(prediction))
-        distance = np.abs(position[:, None] - position[None, :])
-        mean = float((prediction * distance).sum(axis=1).mean())
-        farthest = max(1.0, (len(prediction) - 1) / 2)
-        values.append(np.log1p(mean) / np.log1p(farthest))
-    return float(np.mean(values))
+    lengths = np.array(packing.lengths)
+    mean = packing.text_sums(predictions * packing.distance) / lengths
+    return float((np.log1p(mean) / np.log1p(np.maximum(1, (lengths - 1) / 2))).mean())
 
 
-def focus(predictions: Sequence[np.ndarray]) -> float:
+def focus(predictions: np.ndarray, packing: Packing) -> float:
     """One minus the rows' entropy over that of an even row: 0 = spread evenly, 1 = one token a row."""
-    values = []
-    for prediction in predictions:
-        n = len(prediction)
-        if n == 1:
-            continue
-        causal = not np.triu(prediction, 1).any()
-        visible = np.arange(1, n + 1) if causal else np.full(n, n)
-        entropy = -(prediction * np.log(np.where(prediction > 0, prediction, 1.0))).sum(axis=1)
-        values.append(1 - float((entropy[1:] / np.log(visible[1:])).mean()))
-    return float(np.mean(values)) if values else 1.0
+    entropy = -packing.row_sums(predictions * np.log(np.where(predictions > 0, predictions, 1)))
+    # A row of one key has no choice, and says nothing.
+    open_rows = packing.row_keys > 1
+    even = np.log(np.where(open_rows, packing.row_keys, 2))
+    rows = np.add.reduceat(open_rows, packing.text_rows[:-1], dtype=np.int64)
+    if not rows.any():
+        return 1.0
+    totals = np.add.reduceat(np.where(open_rows, 1 - entropy / even, 0), packing.text_rows[:-1])
+    return float((totals[rows > 0] / rows[rows > 0]).mean())
 
 
-def sink(predictions: Sequence[np.ndarray]) -> float:
+def sink(predictions: np.ndarray, packing: Packing) -> float:
     """Mean mass on the first token, over the rows after it."""
-    return float(np.mean([prediction[1:, 0].mean() if len(prediction) > 1 else 1.0 for prediction in predictions]))
+    mass = predictions[packing.row_starts].astype(np.float64)
+    mass[packing.text_rows[:-1]] = 0
+    rows = np.array(packing.lengths) - 1
+    totals = np.add.reduceat(mass, packing.text_rows[:-1])
+    return float(np.where(rows > 0, totals / np.maximum(rows, 1), 1).mean())
 
 
-def content(predictions: Sequence[np.ndarray]) -> float:
+def content(predictions: np.ndarray, packing: Packing) -> float:
     """How much the prediction changes from text to text.
 
     Root of the mean total variation between rows of neighbouring texts, over their common beginning: 0 = position alone
     decides. The root spreads out the small values, where most programs lie.
     """
     values = []
-    for one, other in pairwise(predictions):
-        n = min(len(one), len(other))
-        cut = [matrix[:n, :n] / np.maximum(matrix[:n, :n].sum(axis=1, keepdims=True), 1e-9) for matrix in (one, other)]
-        values.append(0.5 * float(np.abs(cut[0] - cut[1]).sum(axis=1).mean()))
+    parts = zip(packing.split(predictions), packing.lengths, strict=True)
+    for (one, n_one), (other, n_other) in pairwise(parts):
+        n = min(n_one, n_other)
+        a, b = _beginning(one, n_one, n, packing), _beginning(other, n_other, n, packing)
+        values.append(0.5 * float(np.abs(a - b).sum()) / n)
     return float(np.sqrt(np.mean(values))) if values else 0.0
+
+
+def _beginning(packed: np.ndarray, length: int, n: int, packing: Packing) -> np.ndarray:
+    """One text's prediction over its first n tokens, whose rows sum to 1 again."""
+    if packing.causal:
+        return packed[: n * (n + 1) // 2]
+    corner = unpack(packed, length, causal=False)[:n, :n]
+    return corner / np.maximum(corner.sum(axis=1, keepdims=True), 1e-9)
 
 
 DESCRIPTORS: dict[str, Descriptor] = {"reach": reach, "focus": focus, "sink": sink, "content": content}
 
 
-def describe(predictions: Sequence[np.ndarray], names: Sequence[str]) -> np.ndarray:
-    """(names,) float32: the named descriptors of one program's predictions, one (n, n) array a text."""
-    return np.array([DESCRIPTORS[name](predictions) for name in names], dtype=np.float32)
+def describe(predictions: np.ndarray, packing: Packing, names: Sequence[str]) -> np.ndarray:
+    """(names,) float32: the named descriptors of one program's (N,) predictions."""
+    return np.array([DESCRIPTORS[name](predictions, packing) for name in names], dtype=np.float32)

@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-
-def pack(matrices: np.ndarray, *, causal: bool) -> np.ndarray:
-    """Keeps what a model's mask lets through.
-
-    Args:
-        matrices: (..., n, n).
-        causal: keep the lower triangle with its diagonal; otherwise keep all.
-
-    Returns:
-        (..., n (n + 1) / 2) where causal, else (..., n * n); row by row.
-    """
-    n = matrices.shape[-1]
-    if not causal:
-        return matrices.reshape(*matrices.shape[:-2], n * n)
-    rows, columns = np.tril_indices(n)
-    return matrices[..., rows, columns]
-
-
-def unpack(packed: np.ndarray, n: int, *, causal: bool) -> np.ndarray:
-    """Inverse of `pack`: (..., n, n), zeros above the diagonal where causal."""
-    if not causal:
-        return packed.reshape(*packed.shape[:-1], n, n)
-    full = np.zeros((*packed.shape[:-1], n, n), dtype=packed.dtype)
-    rows, columns = np.tril_indices(n)
-    full[..., rows, columns] = packed
-    return full
+from fitness.packing import Packing
 
 
 def iou(predictions: np.ndarray, attention: np.ndarray, attention_sum: np.ndarray | None = None) -> np.ndarray:
@@ -50,3 +27,27 @@ def iou(predictions: np.ndarray, attention: np.ndarray, attention_sum: np.ndarra
         attention_sum = attention.sum(axis=-1, dtype=np.float64)
     union = predictions.sum(axis=-1, dtype=np.float64) + attention_sum - shared
     return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+
+
+def iou_by_text(
+    predictions: np.ndarray, packing: Packing, blocks: Sequence[np.ndarray], sums: np.ndarray
+) -> np.ndarray:
+    """IoU of one program's predictions with every head on every text.
+
+    Args:
+        predictions: (N,) float32, rows sum to 1.
+        packing: how the N elements lie.
+        blocks: the heads' attention on each text, (heads, packed) of any float type.
+        sums: (heads, texts) sums of the blocks along their last axes.
+
+    Returns:
+        (heads, texts) float32 in [0, 1].
+    """
+    shared = np.empty(sums.shape)
+    minima = np.empty((len(sums), int(np.diff(packing.offsets).max())), dtype=np.float32)
+    for text, (prediction, block) in enumerate(zip(packing.split(predictions), blocks, strict=True)):
+        least = minima[:, : len(prediction)]
+        np.minimum(prediction, block, out=least, dtype=np.float32)
+        # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
+        shared[:, text] = np.add.reduce(least, axis=-1)
+    return (shared / (np.array(packing.lengths) + sums - shared)).astype(np.float32)

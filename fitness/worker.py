@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 
 from fitness.capture import open_attention
-from fitness.contract import to_prediction
+from fitness.contract import to_predictions
 from fitness.descriptors import describe
 from fitness.fit_view import FitView
-from fitness.iou import iou, pack
+from fitness.iou import iou_by_text
 from fitness.orphans import end_with_parent
+from fitness.packing import Packing
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox
 
@@ -95,7 +96,8 @@ class Worker:
         self._indices: dict[str, list[int]] = {}
         self._remembered: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._blocks: dict[str, list[np.ndarray]] = {}
-        self._sums: dict[str, list[np.ndarray]] = {}
+        self._sums: dict[str, np.ndarray] = {}
+        self._packings: dict[str, Packing] = {}
         self._view: FitView | None = None
         self._lock = threading.Lock()
 
@@ -116,7 +118,9 @@ class Worker:
         if sum(block.size for block in blocks) * 4 <= WIDEN_BYTES:
             blocks = [np.asarray(block, dtype=np.float32) for block in blocks]
         self._indices[split] = self._sandbox.add([self._attention.texts[index] for index in wanted])
-        self._sums[split] = [self._attention.sums(index) for index in wanted]
+        self._sums[split] = np.stack([self._attention.sums(index) for index in wanted], axis=1)
+        lengths = [self._attention.texts[index].n for index in wanted]
+        self._packings[split] = Packing(lengths, causal=self._attention.causal)
         self._blocks[split] = blocks
 
     def view(self) -> FitView:
@@ -146,12 +150,13 @@ class Worker:
             # The index is one of the sandbox's; users count within the split.
             text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
             return Evaluation(outcome.kind, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
-        causal = self._attention.causal
-        predictions = [to_prediction(weights, causal=causal) for weights in outcome.weights]
+        packing = self._packings[split]
+        predictions = to_predictions(packing.pack(outcome.weights), packing)
         behaviour = behaviour_of(predictions)
         known = self._remembered.get(split + behaviour)
         if known is None:
-            known = self._score(predictions, split), describe(predictions, self.spec.descriptors)
+            scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
+            known = scores, describe(predictions, packing, self.spec.descriptors)
             self._remembered[split + behaviour] = known
             if len(self._remembered) > REMEMBERED_BEHAVIOURS:
                 self._remembered.popitem(last=False)
@@ -164,20 +169,10 @@ class Worker:
             cpu_seconds=outcome.cpu_seconds,
         )
 
-    def _score(self, predictions: list[np.ndarray], split: SplitName) -> np.ndarray:
-        columns = [
-            iou(pack(prediction, causal=self._attention.causal), np.asarray(block, dtype=np.float32), sums)
-            for prediction, block, sums in zip(predictions, self._blocks[split], self._sums[split], strict=True)
-        ]
-        return np.stack(columns, axis=1).astype(np.float32)
 
-
-def behaviour_of(predictions: list[np.ndarray]) -> str:
+def behaviour_of(predictions: np.ndarray) -> str:
     """Hash of predictions to five decimals: equal where two programs predict the same on every text."""
-    digest = hashlib.sha256()
-    for prediction in predictions:
-        digest.update(np.round(prediction * 1e5).astype(np.int32).tobytes())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(np.rint(predictions * np.float32(1e5)).astype(np.int32).tobytes()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fitness.contract import to_prediction
 from fitness.fit_view import FitView
-from fitness.iou import unpack
+from fitness.packing import unpack
 from fitness.text import Text, fields
 from operators.protocol import Request
 
@@ -160,7 +160,7 @@ def _relations(text: Text) -> dict[str, np.ndarray]:
 
 def matrix(view: FitView, flat: np.ndarray, index: int) -> np.ndarray:
     """(n, n) of one text out of packed arrays laid end to end."""
-    part = flat[view.offsets[index] : view.offsets[index + 1]]
+    part = flat[view.packing.offsets[index] : view.packing.offsets[index + 1]]
     return unpack(part, view.texts[index].n, causal=view.causal)
 
 

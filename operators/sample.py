@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fitness.iou import pack
+from fitness.packing import pack
 from fitness.text import Text
 
 MAX_ELEMENTS = 100_000

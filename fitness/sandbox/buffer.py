@@ -6,8 +6,9 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -70,17 +71,19 @@ class Buffer:
         """Zeroes everything, so that no program finds or passes for another."""
         self._bytes[:] = 0
 
-    def write_weights(self, lengths: Sequence[int], position: int, weights: np.ndarray) -> None:
-        """Stores the (n, n) float32 weights of the text at a position of those asked for."""
-        n = lengths[position]
-        begin = size_for(lengths[:position])
-        self._bytes[begin : begin + 4 * n * n].view(np.float32).reshape(n, n)[:] = weights
+    def writer(self, lengths: Sequence[int]) -> Callable[[int, np.ndarray], None]:
+        """What stores the (n, n) weights, as float32, of the text at a position of those asked for."""
+        ends = list(accumulate(n * n for n in lengths))
+        flat = self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32)
 
-    def read_weights(self, lengths: Sequence[int]) -> list[np.ndarray]:
-        """Copies of the weights of all texts, (n, n) float32 each, unchecked, laid end to end in memory."""
-        flat = self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32).copy()
-        ends = np.cumsum([n * n for n in lengths])
-        return [flat[end - n * n : end].reshape(n, n) for n, end in zip(lengths, ends.tolist(), strict=True)]
+        def write(position: int, weights: np.ndarray) -> None:
+            flat[ends[position] - weights.size : ends[position]].reshape(weights.shape)[:] = weights
+
+        return write
+
+    def read_weights(self, lengths: Sequence[int]) -> np.ndarray:
+        """A copy of the weights of all texts, float32 and unchecked, end to end and row by row."""
+        return self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32).copy()
 
     def write_report(self, nonce: bytes, report: Report) -> None:
         """Stores what a child has to say; the nonce tells this run's report from anything else."""

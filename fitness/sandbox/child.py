@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import hashlib
+import mmap
 import os
 import signal
 import types
@@ -25,9 +26,8 @@ from fitness.text import Text
 FILENAME = "<program>"
 # Ends a child that could not confine itself; a confined program cannot send signals, so it cannot pretend this.
 NOT_CONFINED = signal.SIGUSR1
-BALLAST_BYTES = 4 << 20
-# Rows whose peaks lie within these bounds are stored as they are; others get a peak of this power of 2.
-_SAFE, _SCALED_EXPONENT = 2.0**60, 100
+# Rows whose peaks have exponents up to this are stored as they are; others get a peak of this power of 2.
+_SAFE_EXPONENT, _SCALED_EXPONENT = 60, 100
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,19 @@ class Job:
     memory: int
 
 
-def run_child(job: Job, buffer: Buffer, confinement: Confinement, namespace: Namespace, server: int) -> None:
-    """Runs a job in this process, a fresh fork of the server; never returns."""
+def run_child(
+    job: Job, buffer: Buffer, ballast: mmap.mmap, confinement: Confinement, namespace: Namespace, server: int
+) -> None:
+    """Runs a job in this process, a fresh fork of the server; never returns.
+
+    Args:
+        job: what to run.
+        buffer: where results go.
+        ballast: address space that is given back when there is no more.
+        confinement: what holds the program.
+        namespace: the names it finds.
+        server: process id of the server.
+    """
     try:
         confinement.enter_child(server, job.limits, memory=job.memory, kernel=job.layers.kernel)
     except BaseException as error:  # nothing may go on unconfined
@@ -62,15 +73,11 @@ def run_child(job: Job, buffer: Buffer, confinement: Confinement, namespace: Nam
         os.kill(os.getpid(), NOT_CONFINED)
         os._exit(1)
     report = Report("memory", "more memory than allowed")
-    ballast = None
     try:
-        # Address space to give back when there is no more, so that there is enough to say so.
-        ballast = np.empty(BALLAST_BYTES, dtype=np.uint8)
         runner = Runner(job.source, job.seed, namespace, static=job.layers.static)
-        lengths = [text.n for text in job.texts]
-        report = runner.run(job.texts, lambda position, weights: buffer.write_weights(lengths, position, weights))
+        report = runner.run(job.texts, buffer.writer([text.n for text in job.texts]))
     except BaseException as error:  # whatever a program raises, even from the formatting of what it raised
-        del ballast
+        ballast.close()
         if not isinstance(error, MemoryError):
             report = Report("exception", "an exception that cannot be described")
     gc.disable()
@@ -139,12 +146,13 @@ def as_float32(returned: object, n: int) -> np.ndarray:
         raise ContractError("bad shape", f"returned shape {weights.shape}, expected {(n, n)}")
     if weights.dtype.kind not in "biuf":
         raise ContractError("bad values", f"returned elements of type {weights.dtype}, expected real numbers")
-    if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
-        peak = weights.max(axis=1, keepdims=True)
-        unsafe = (peak > _SAFE) | ((peak < 1 / _SAFE) & (peak > 0))
-        if unsafe.any():
-            weights = np.ldexp(weights, np.where(unsafe, _SCALED_EXPONENT - np.frexp(peak)[1], 0))
-    with np.errstate(over="ignore"):
+    # Programs may have asked numpy to raise where precision is lost.
+    with np.errstate(all="ignore"):
+        if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
+            exponent = np.frexp(np.maximum.reduce(weights, axis=1, keepdims=True))[1]
+            if np.abs(exponent).max() > _SAFE_EXPONENT:
+                far = np.abs(exponent) > _SAFE_EXPONENT
+                weights = np.ldexp(weights, np.where(far, _SCALED_EXPONENT - exponent, 0))
         return weights.astype(np.float32)
 
 

@@ -8,6 +8,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Sequence
+from itertools import accumulate
 from multiprocessing.util import Finalize
 from types import TracebackType
 
@@ -148,13 +149,17 @@ class Sandbox:
         assert report is not None
         if report.kind != "ok":
             return self._failure(report, program, wanted, seconds)
-        weights = self._server.buffer.read_weights(lengths)
-        for index, matrix in zip(wanted, weights, strict=True):
-            try:
-                check_weights(matrix, len(matrix))
-            except ContractError as error:
-                return Outcome(error.kind, str(error), text=index, cpu_seconds=seconds)
-        return Outcome("ok", weights=tuple(weights), cpu_seconds=seconds)
+        flat = self._server.buffer.read_weights(lengths)
+        ends = accumulate(n * n for n in lengths)
+        weights = tuple(flat[end - n * n : end].reshape(n, n) for n, end in zip(lengths, ends, strict=True))
+        # False for what is not a number, too.
+        if not (flat.min(initial=0) >= 0 and flat.max(initial=0) < math.inf):
+            for index, matrix in zip(wanted, weights, strict=True):
+                try:
+                    check_weights(matrix, len(matrix))
+                except ContractError as error:
+                    return Outcome(error.kind, str(error), text=index, cpu_seconds=seconds)
+        return Outcome("ok", weights=weights, cpu_seconds=seconds)
 
     def _how_it_ended(self, status: int, killed: bool, seconds: float, report: Report | None) -> Outcome | None:
         """The outcome of a child that did not end by itself with a report, else None."""

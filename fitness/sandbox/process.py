@@ -19,7 +19,7 @@ from fitness.sandbox.wire import RECORD, Closed, receive_exactly, receive_messag
 from fitness.text import Text
 
 START_SECONDS = 120
-MINIMUM_BYTES = 1 << 20
+MINIMUM_BYTES = 1 << 16
 _BOOT = (
     "import sys; sys.path += sys.argv[3:]; from fitness.sandbox import server; server.main(*map(int, sys.argv[1:3]))"
 )

@@ -19,13 +19,11 @@ class Closed(ConnectionError):  # noqa: N818 - what happened is said by the mess
 def send_message(connection: socket.socket, message: dict[str, Any], descriptor: int | None = None) -> None:
     """Sends a JSON message, with a descriptor beside it if asked."""
     payload = json.dumps(message).encode("ascii")
-    head = _LENGTH.pack(len(payload))
+    # In one piece, or the other side wakes up for the length alone.
+    whole = _LENGTH.pack(len(payload)) + payload
     try:
-        if descriptor is None:
-            connection.sendall(head)
-        else:
-            socket.send_fds(connection, [head], [descriptor])
-        connection.sendall(payload)
+        sent = 0 if descriptor is None else socket.send_fds(connection, [whole], [descriptor])
+        connection.sendall(memoryview(whole)[sent:])
     except OSError as error:
         raise Closed(str(error)) from None
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from fitness.contract import to_prediction
+from fitness.contract import to_prediction, to_predictions
 from fitness.fit_view import FitView
-from fitness.iou import pack
+from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Outcome
 from fitness.text import Text
@@ -46,7 +46,7 @@ def examples(operator: str) -> list[dict[str, Any]]:
     """Values that an LLM operator gives for a tiny head: one set where all goes well, and one where programs fail."""
     view = _tiny_view()
     rows = [np.eye(text.n) for text in view.texts], [np.ones((text.n, text.n)) for text in view.texts]
-    good, other = (view.pack_all([to_prediction(matrix, causal=True) for matrix in each]) for each in rows)
+    good, other = (to_predictions(view.packing.pack(each), view.packing) for each in rows)
     failed = Outcome("exception", "NameError: name 'foo' is not defined", 2)
     program = Program.parse("def program(text):\n    return text.distance == 0\n")
     broken = Parent(program, float("nan"), -1, Failure("bad shape", "returned shape (6,)", 2))

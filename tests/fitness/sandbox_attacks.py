@@ -313,8 +313,9 @@ _EXITS = _group(
         "GeneratorExit": _program("raise GeneratorExit"),
         "abort": _program("import os\nos.abort()"),
         "null pointer": _program("ctypes.string_at(0)", "import ctypes\n"),
+        # It reads memory that may or may not be there, so it may also live on, which gains it nothing.
         "bad code object": _program(
-            "f = lambda: 0\nf.__code__ = f.__code__.replace(co_code=b'd\\xff' * 9, co_stacksize=0)\nf()"
+            "f = lambda: 0\nf.__code__ = f.__code__.replace(co_code=b'd\\xff' * 9, co_stacksize=0)\nf()", end=_PLAIN
         ),
         "wild pointer": _program("ctypes.memset(1, 0, 99)", "import ctypes\n"),
         "exit in a finaliser": (

@@ -19,8 +19,8 @@ from fitness.capture import (
     open_attention,
 )
 from fitness.errors import UserError
-from fitness.iou import unpack
 from fitness.models import Reader, load_model, locate
+from fitness.packing import unpack
 
 STORIES = [model_zoo.STORY, "Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!"]
 

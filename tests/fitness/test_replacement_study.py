@@ -11,9 +11,9 @@ from fitness.capture import capture
 from fitness.corpus import read_texts
 from fitness.errors import UserError
 from fitness.iou import iou as iou_of
-from fitness.iou import pack
 from fitness.measure import Meter, Scores
 from fitness.models import Reader, load_model
+from fitness.packing import pack
 from fitness.perplexity import study
 from fitness.program import Program
 from fitness.replacement import replacing

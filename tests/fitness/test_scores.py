@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from fitness.contract import ContractError, check_weights, to_prediction
 from fitness.descriptors import content, describe, focus, reach, sink
-from fitness.iou import iou, pack, unpack
+from fitness.iou import iou
+from fitness.packing import Packing, pack, unpack
 
 
 def attention(n, seed, causal=True):
@@ -82,24 +83,29 @@ def test_what_breaks_the_contract_is_named(weights, kind, message):
     assert caught.value.kind == kind
 
 
+def laid_out(*predictions, causal=True):
+    packing = Packing([len(prediction) for prediction in predictions], causal=causal)
+    return packing.pack(predictions), packing
+
+
 def test_descriptors_tell_the_simple_patterns_apart():
     n = 16
     first = to_prediction(np.eye(n)[[0] * n], causal=True)
     itself = to_prediction(np.eye(n), causal=True)
     even = to_prediction(np.ones((n, n)), causal=True)
-    assert sink([first]) == pytest.approx(1)
-    assert sink([itself]) == pytest.approx(0)
-    assert reach([itself]) == pytest.approx(0)
-    assert reach([first]) == pytest.approx(1)
-    assert focus([itself]) == pytest.approx(1)
-    assert focus([even]) == pytest.approx(0, abs=1e-6)
-    assert content([even, even]) == 0
-    assert content([itself, first]) > 0.9
+    assert sink(*laid_out(first)) == pytest.approx(1)
+    assert sink(*laid_out(itself)) == pytest.approx(0)
+    assert reach(*laid_out(itself)) == pytest.approx(0)
+    assert reach(*laid_out(first)) == pytest.approx(1)
+    assert focus(*laid_out(itself)) == pytest.approx(1)
+    assert focus(*laid_out(even)) == pytest.approx(0, abs=1e-6)
+    assert content(*laid_out(even, even)) == 0
+    assert content(*laid_out(itself, first)) > 0.9
 
 
 @given(seed=st.integers(0, 1000), causal=st.booleans())
 def test_descriptors_stay_between_zero_and_one(seed, causal):
     predictions = [attention(n, seed + n, causal) for n in (1, 2, 7, 12)]
-    values = describe(predictions, ["reach", "focus", "sink", "content"])
+    values = describe(*laid_out(*predictions, causal=causal), ["reach", "focus", "sink", "content"])
     assert values.shape == (4,)
     assert ((values >= 0) & (values <= 1.2)).all()

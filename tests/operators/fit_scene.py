@@ -6,7 +6,7 @@ import numpy as np
 
 from fitness.contract import to_prediction
 from fitness.fit_view import FitView
-from fitness.iou import pack
+from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Sandbox
 from fitness.text import Text

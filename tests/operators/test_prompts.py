@@ -9,7 +9,7 @@ import pytest
 from fitness.contract import to_prediction
 from fitness.errors import UserError
 from fitness.fit_view import FitView
-from fitness.iou import pack
+from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Outcome
 from fitness.text import Text, fields
@@ -63,8 +63,8 @@ def view(texts):
     matrices = [previous(text) for text in texts[:2]] + [first(text) for text in texts[2:]]
     made = View(texts, matrices)
     made.runs = {
-        PREVIOUS.id: made.pack_all([previous(text) for text in texts]),
-        FIRST.id: made.pack_all([first(text) for text in texts]),
+        PREVIOUS.id: made.packing.pack([previous(text) for text in texts]),
+        FIRST.id: made.packing.pack([first(text) for text in texts]),
     }
     return made
 

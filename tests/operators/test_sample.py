@@ -5,7 +5,7 @@ import pytest
 from fit_scene import make_view, shared, texts
 
 from fitness.contract import to_prediction
-from fitness.iou import pack
+from fitness.packing import pack
 from fitness.program import Program
 from fitness.text import Text
 from operators.expressions import Unsupported
