@@ -155,6 +155,6 @@ class Asker:
 
 def _candidate(slot: Slot, index: int, part: Proposal | Failure, key: str) -> Candidate:
     if isinstance(part, Proposal):
-        return Candidate(slot, index, part.source, note=part.note, call=key)
+        return Candidate(slot, index, part.program, note=part.note, call=key)
     message = part.message + (f" (line {part.line})" if part.line else "")
     return Candidate(slot, index, None, part.kind, message, call=key)

@@ -15,7 +15,7 @@ from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import ProgramRecord, ProposalRecord, Store
 from fitness.baselines import baselines
 from fitness.pool import Pool, Task, split_evenly
-from fitness.program import Program, ProgramError
+from fitness.program import Program
 from fitness.worker import Evaluation, WorkerSpec, evaluate_chunk
 
 OURS_IN_A_ROW = 20
@@ -137,27 +137,18 @@ class Campaign:
         return results[: len(tasks)]
 
     def _sort_out(self, candidates: list[Candidate]) -> tuple[list[Program], list[ProposalRecord]]:
-        """Parses candidates and drops those known already; the order is that of slots."""
-        parsed: list[Program | None] = []
-        failures: list[tuple[str, str]] = []
-        for candidate in candidates:
-            try:
-                parsed.append(Program.parse(candidate.source) if candidate.source is not None else None)
-                failures.append((candidate.failure, candidate.message))
-            except ProgramError as error:
-                parsed.append(None)
-                failures.append((error.kind, str(error)))
-        numbers = self.store.known([program.id for program in parsed if program])
+        """Drops candidates that are known already; the order is that of slots."""
+        numbers = self.store.known([candidate.program.id for candidate in candidates if candidate.program])
         programs: list[Program] = []
         proposals = []
-        for candidate, program, (kind, message) in zip(candidates, parsed, failures, strict=True):
-            outcome, number = kind, None
-            if program is not None:
-                outcome = "known" if program.id in numbers else "new"
-                number = numbers.setdefault(program.id, self.state.programs + len(programs))
+        for candidate in candidates:
+            outcome, number = candidate.failure, None
+            if candidate.program is not None:
+                outcome = "known" if candidate.program.id in numbers else "new"
+                number = numbers.setdefault(candidate.program.id, self.state.programs + len(programs))
                 if outcome == "new":
-                    programs.append(program)
-            proposals.append(candidate.record(outcome, message, number))
+                    programs.append(candidate.program)
+            proposals.append(candidate.record(outcome, candidate.message, number))
         return programs, proposals
 
     def _commit(self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]) -> None:

@@ -1,4 +1,4 @@
-"""A candidate: what a slot of a step came to, before it is known whether it is a program."""
+"""A candidate: what a slot of a step came to, before it is known whether it is new."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from evolve.state import Slot
 from evolve.store import ProposalRecord
+from fitness.program import Program
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Source text that came of a slot, or the failure to get any.
+    """A program that came of a slot, or the failure to get one.
 
     Attributes:
         slot: where it came from.
         index: which of the slot's candidates it is.
-        source: the text, None where there is none.
-        failure: kind of failure, empty where there is a source.
+        program: what is to be evaluated, None where there is none.
+        failure: kind of failure, empty where there is a program.
         message: what went wrong.
         note: how the operator describes it.
         call: key of the LLM call.
@@ -24,7 +25,7 @@ class Candidate:
 
     slot: Slot
     index: int
-    source: str | None
+    program: Program | None
     failure: str = ""
     message: str = ""
     note: str = ""

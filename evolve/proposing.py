@@ -126,4 +126,4 @@ def _offline(slot: Slot, answer: Any) -> list[Candidate]:
         return [Candidate(slot, 0, None, "ours", answer.message)]
     if not answer:
         return [Candidate(slot, 0, None, "none", "nothing to propose")]
-    return [Candidate(slot, index, proposal.source, note=proposal.note) for index, proposal in enumerate(answer)]
+    return [Candidate(slot, index, proposal.program, note=proposal.note) for index, proposal in enumerate(answer)]

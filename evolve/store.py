@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,6 @@ from fitness.worker import Evaluation
 
 SCHEMA_VERSION = 1
 FILE = "campaign.sqlite"
-
-
-# Elites are asked for again and again as parents, and parsing is what a step spends most on.
-_parsed = lru_cache(maxsize=4096)(Program.parse)
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class ProgramRecord:
 
     def program(self) -> Program:
         """The program itself."""
-        return _parsed(self.source)
+        return Program(self.source, self.id)
 
 
 class Store:

@@ -31,12 +31,10 @@ class Program:
 
     Attributes:
         source: the text as it was written, docstring and comments kept.
-        normalised: the same code without docstrings and comments, in one spelling (`ast.unparse`).
         id: first 16 hexadecimal digits of the SHA-256 of `normalised`; equal for programs that differ in layout only.
     """
 
     source: str
-    normalised: str
     id: str
 
     @classmethod
@@ -61,7 +59,14 @@ class Program:
             normalised = ast.unparse(_without_docstrings(tree))
         except (ValueError, RecursionError, MemoryError) as error:  # huge numbers, deep nesting
             raise ProgramError("rejected", str(error) or "nested too deeply") from None
-        return cls(source.strip() + "\n", normalised, hashlib.sha256(normalised.encode()).hexdigest()[:16])
+        program = cls(source.strip() + "\n", hashlib.sha256(normalised.encode()).hexdigest()[:16])
+        vars(program)["normalised"] = normalised
+        return program
+
+    @cached_property
+    def normalised(self) -> str:
+        """The same code without docstrings and comments, in one spelling (`ast.unparse`)."""
+        return ast.unparse(_without_docstrings(parse_tree(self.source)))
 
     @cached_property
     def length(self) -> int:

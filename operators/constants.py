@@ -9,10 +9,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fitness.fit_view import FitView
-from operators.describe import described
+from operators.describe import proposal
 from operators.expressions import Unsupported
 from operators.protocol import Proposal, Request
-from operators.source import copy_of, rounded, to_source, tree_of
+from operators.source import copy_of, rounded, tree_of
 from operators.trial import Trial, trial_of
 
 PLAIN_EVALUATIONS = 120
@@ -36,7 +36,7 @@ class Constants:
         fitted, after = fit_numbers(tree, request.head, trial)
         if after < before + MIN_GAIN:
             return []
-        return [Proposal(to_source(fitted, described(fitted)), f"fit IoU {before:.3f} -> {after:.3f}")]
+        return [proposal(fitted, f"fit IoU {before:.3f} -> {after:.3f}")]
 
 
 def fit_numbers(tree: ast.Module, head: int, trial: Trial, evaluations: int | None = None) -> tuple[ast.Module, float]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from fitness.program import Program
 from operators.expressions import Unsupported, entry_of
+from operators.protocol import Proposal
+from operators.source import to_source
 
 SHOWN_TOKENS = 5
 
@@ -55,6 +58,11 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Gt: "over ",
     ast.GtE: "from ",
 }
+
+
+def proposal(tree: ast.Module, note: str) -> Proposal:
+    """The program of a syntax tree, with a docstring that says what it does."""
+    return Proposal(Program.parse(to_source(tree, described(tree))), note)
 
 
 def described(tree: ast.Module) -> str | None:

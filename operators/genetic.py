@@ -12,11 +12,11 @@ import numpy as np
 from deap import gp
 
 from fitness.fit_view import FitView
-from operators.describe import described
+from operators.describe import proposal
 from operators.expressions import Unsupported, entry_of
 from operators.patterns import EVERYTHING, FADING, dictionary_of, query_side
 from operators.protocol import Proposal, Request
-from operators.source import append_line, expression, program_tree, spell, to_source, tree_of
+from operators.source import append_line, expression, program_tree, spell, tree_of
 from operators.trial import Trial, trial_of
 from operators.tweak import is_condition
 
@@ -81,7 +81,7 @@ class Genetic:
                 iou = trial.plain_iou(tree, request.head)
                 if iou >= 0 and iou not in known and (best is None or iou > best[0]):
                     best = iou, tree, note
-        return [Proposal(to_source(best[1], described(best[1])), best[2])] if best else []
+        return [proposal(best[1], best[2])] if best else []
 
 
 class Grammar:

@@ -57,10 +57,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Proposal:
-    """Source of a new program, not yet parsed, with a short note on how it came about."""
+    """A new program, with a short note on how it came about."""
 
-    source: str
+    program: Program
     note: str = ""
+
+    @property
+    def source(self) -> str:
+        """Its source, as it was written."""
+        return self.program.source
 
 
 class Operator(Protocol):

@@ -9,12 +9,12 @@ import numpy as np
 
 from fitness.fit_view import FitView
 from operators.constants import fit_numbers
-from operators.describe import described
+from operators.describe import proposal
 from operators.expressions import Unsupported
 from operators.patterns import FADING, Candidate, dictionary_of
 from operators.protocol import Proposal, Request
 from operators.simplify import without_weakest_lines
-from operators.source import append_line, can_append, changing_lines, program_tree, step_source, to_source, tree_of
+from operators.source import append_line, can_append, changing_lines, program_tree, step_source, tree_of
 from operators.trial import Trial, trial_of
 
 SEARCHED = 10
@@ -67,7 +67,7 @@ class Residual:
             iou = trial.plain_iou(tree, request.head)
         if iou < before + MIN_LOSS:
             return []
-        return [Proposal(to_source(tree, described(tree)), "; ".join(notes))]
+        return [proposal(tree, "; ".join(notes))]
 
 
 @dataclass(frozen=True)

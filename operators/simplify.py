@@ -9,7 +9,7 @@ import numpy as np
 
 from fitness.fit_view import FitView
 from operators.constants import fit_numbers
-from operators.describe import described
+from operators.describe import proposal
 from operators.expressions import Unsupported
 from operators.protocol import Proposal, Request
 from operators.source import (
@@ -21,7 +21,6 @@ from operators.source import (
     length_of,
     rounded,
     slots_of,
-    to_source,
     tree_of,
 )
 from operators.trial import Trial, trial_of
@@ -53,7 +52,7 @@ class Simplify:
             return []
         fitted, after = fit_numbers(shorter, request.head, trial, evaluations=POLISH)
         note = f"{saved} characters shorter, fit IoU {before:.3f} -> {after:.3f}"
-        return [Proposal(to_source(fitted, described(fitted)), note)]
+        return [proposal(fitted, note)]
 
 
 def shortened(tree: ast.Module, head: int, trial: Trial, *, floor: float) -> ast.Module:

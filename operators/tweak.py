@@ -11,7 +11,7 @@ import numpy as np
 from fitness.fit_view import FitView
 from fitness.program import Program
 from fitness.text import fields
-from operators.describe import described
+from operators.describe import proposal
 from operators.patterns import FADING, dictionary_of, query_side
 from operators.protocol import Proposal, Request
 from operators.source import (
@@ -73,7 +73,7 @@ class Tweak:
                 best = iou, tree, ", ".join(names)
         if best is None:
             return []
-        return [Proposal(to_source(best[1], described(best[1])), best[2])]
+        return [proposal(best[1], best[2])]
 
 
 def _varied(parent: ast.Module, edits: dict[str, Edit], rng: np.random.Generator) -> tuple[ast.Module, list[str]]:

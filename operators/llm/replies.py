@@ -193,7 +193,7 @@ def _judge(source: str, unfinished: bool) -> Proposal | Failure:
         return Failure("syntax", "nested too deeply")
     if unfinished and not _ends_in_return(program.source):
         return _cut_off()
-    return Proposal(program.source, " ".join(note.split())[:MAX_NOTE_CHARACTERS])
+    return Proposal(program, " ".join(note.split())[:MAX_NOTE_CHARACTERS])
 
 
 def _cut_off() -> Failure:

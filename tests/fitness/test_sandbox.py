@@ -83,7 +83,7 @@ def test_an_index_without_a_text_is_an_error_of_the_caller(sandbox):
     ],
 )
 def test_each_failure_is_told_with_kind_line_and_text(sandbox, source, kind, line, text, words):
-    made = Program(source, source, "id") if kind == "syntax" else Program.parse(source)
+    made = Program(source, "id") if kind == "syntax" else Program.parse(source)
     outcome = sandbox.run(made)
     assert (outcome.kind, outcome.line, outcome.text) == (kind, line, text)
     assert words in outcome.message
