@@ -1,25 +1,30 @@
-"""How well proposing and evaluating overlap: `python -m benchmarks.llm`.
+"""LLM campaigns against a scripted server: `python -m benchmarks.llm`.
 
-A scripted server answers every request after a second; with 16 in flight the ideal is 16 replies a second. Prints the
-share of it that a campaign keeps between its first and its last reply.
+First, how well proposing and evaluating overlap: replies take a second, 16 are in flight, so 16 a second is the ideal.
+Then, what a candidate costs: replies come quickly, and the CPU time of the campaign's process, its workers and their
+servers is noted near 100 programs and near the end. The programs' own runs are left out, in processes of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks.machine import campaign_cpu, describe
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "operators"))
-
-from fake_llm_server import GOOD, FakeLlmServer, Say, by_hash
-
+ROOT = Path(__file__).resolve().parents[1]
+SERVER = ROOT / "tests" / "operators" / "fake_llm_server.py"
+IN_FLIGHT = 16
 CONFIG = """
 model: storyteller-gpt2
 texts: stories
@@ -28,40 +33,97 @@ splits: {{fit: 6, held_out: 8, test: 8}}
 stop: {{max_programs: {programs}}}
 search: {{batch: 16, lag: 3}}
 operators: {{fresh: 1, mutate: 3}}
+library: {{epsilon: 0.05}}
 llm:
   models: [{{model: scripted, base_url: "{url}"}}]
   max_in_flight: 16
 """
+REPLY = '''Here is an idea.
+
+```python
+def program(text):
+    """Looks at the previous token, at the same word before, else at the first token."""
+    weights = {previous} * (text.distance == 1) + {first} * text.is_first
+    for i in range(1, text.n):
+        weights[i, i - 1] += {same} * (text.tokens[i] == text.tokens[i - 1])
+    return weights
+```
+'''
+
+
+def replies() -> list[str]:
+    """More programs than will be asked for, all different."""
+    parts = [round(0.02 * i, 2) for i in range(1, 48)]
+    return [REPLY.format(previous=p, first=f, same=s) for p in parts for f in parts for s in parts]
+
+
+@contextmanager
+def scripted(folder: Path, seconds: float) -> Iterator[str]:
+    """Base URL of a server in a process of its own that gives these replies; its log is `requests.jsonl`."""
+    bank = folder / "bank.json"
+    bank.write_text(json.dumps(replies()))
+    command = [sys.executable, str(SERVER), "--bank", str(bank), "--log", str(folder / "requests.jsonl")]
+    with subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def campaign(folder: Path, programs: int, seconds: float) -> list[tuple[int, float]]:
+    """Runs a campaign; returns programs in the archive and CPU seconds spent so far, step by step as they were seen."""
+    with scripted(folder, seconds) as url:
+        config = folder / "llm.yaml"
+        config.write_text(CONFIG.format(programs=programs, url=url))
+        command = [sys.executable, "-m", "evolve.cli", "run", str(config), "--run-dir", str(folder / "run"), "--json"]
+        seen: list[tuple[int, float]] = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+            while running.poll() is None:
+                steps = log_lines(folder / "run" / "log.jsonl", "step")
+                if steps and (not seen or steps[-1]["programs"] > seen[-1][0]) and steps[-1]["programs"] < programs:
+                    seen.append((steps[-1]["programs"], campaign_cpu(running.pid)))
+                time.sleep(0.1)
+            assert running.stdout is not None
+            print(json.dumps(json.loads(running.stdout.read())["llm"]))
+    return seen
+
+
+def log_lines(path: Path, event: str) -> list[dict[str, Any]]:
+    """Whole lines of one event in a log that may still grow."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    parsed = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for line in parsed if line["event"] == event]
+
+
+def cost(seen: list[tuple[int, float]], around: int, width: int) -> float:
+    """Milliseconds of CPU time a candidate, between the moments seen nearest to `around` plus and minus `width`."""
+    begin, end = (min(seen, key=lambda moment: abs(moment[0] - place)) for place in (around - width, around + width))
+    return 1000 * (end[1] - begin[1]) / (end[0] - begin[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--programs", type=int, default=600)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--overlap", type=int, default=400, help="programs for the first part, 0 to leave it out")
+    parser.add_argument("--programs", type=int, default=10_000, help="programs for the second part")
     arguments = parser.parse_args()
     print(describe())
-    bank = [Say(GOOD.format(weight=round(0.001 * i, 3), rest=round(1 - 0.001 * i, 3))) for i in range(1, 1000)]
-    answers = by_hash(bank)
-    times: list[float] = []
-    lock = threading.Lock()
-
-    def answer(body: dict) -> Say:
-        with lock:
-            times.append(time.monotonic())
-        return answers(body)  # type: ignore[return-value]
-
-    from evolve.run import run_campaign
-
-    with tempfile.TemporaryDirectory() as folder, FakeLlmServer(otherwise=answer, seconds=arguments.seconds) as server:
-        config = Path(folder) / "llm.yaml"
-        config.write_text(CONFIG.format(programs=arguments.programs, url=server.base_url))
-        result, _ = run_campaign(str(config), Path(folder) / "run", [], llm="live", rebinning=False, quiet=True)
-    # The pipeline fills during the first second, and drains at the end, when no further step is wanted.
-    began, ended = times[16], times[-17]
-    rate = (len(times) - 33) / (ended - began)
-    ideal = 16 / arguments.seconds
-    print(json.dumps(result["llm"]))
-    print(f"{len(times)} requests, {rate:.1f} a second of an ideal {ideal:.1f}: {rate / ideal:.0%}")
+    if arguments.overlap:
+        with tempfile.TemporaryDirectory() as folder:
+            campaign(Path(folder), arguments.overlap, 1.0)
+            times = [line["time"] for line in log_lines(Path(folder) / "requests.jsonl", "asked")]
+        # The pipeline fills during the first second, and drains at the end, when no further step is wanted.
+        rate = (len(times) - 2 * IN_FLIGHT - 1) / (times[-IN_FLIGHT - 1] - times[IN_FLIGHT])
+        print(f"{len(times)} requests, {rate:.1f} a second of an ideal {IN_FLIGHT}: {rate / IN_FLIGHT:.0%}")
+    with tempfile.TemporaryDirectory() as folder:
+        seen = campaign(Path(folder), arguments.programs, 0.05)
+    gaps = [b - a for (a, _), (b, _) in pairwise(seen)]
+    print(f"{len(seen)} moments, {statistics.median(gaps):.0f} programs apart")
+    early, late = cost(seen, 150, 100), cost(seen, arguments.programs - 150, 100)
+    print(f"CPU a candidate beside its own run: {early:.1f} ms near 150 programs, {late:.1f} ms near the end")
+    print(f"ratio {late / early:.2f}")
 
 
 if __name__ == "__main__":

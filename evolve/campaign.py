@@ -101,7 +101,7 @@ class Campaign:
             records = self.store.programs_of_step(step)
             self.state.enter(records)
             proposals = self.store.proposals_of_step(step)
-            self.state.learn(proposals, records, self._calls(proposals))
+            self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
         return done
 
     def _plan_ahead(self, step: int) -> None:
@@ -161,7 +161,7 @@ class Campaign:
         self._seconds += seconds
         summary = self._summary(step, records, proposals, gains)
         self.store.commit_step(step, records, proposals, seconds, summary)
-        self.state.learn(proposals, records, self._calls(proposals))
+        self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
         for listener in self.listeners:
             listener.on_step(summary | {"seconds": round(self._seconds, 3)})
         if self.state.ours >= OURS_IN_A_ROW:
@@ -169,10 +169,6 @@ class Campaign:
             raise TooManyFailuresOfOursError(
                 f"{self.state.ours} evaluations in a row failed for reasons of ours, the last one: {last}"
             )
-
-    def _calls(self, proposals: list[ProposalRecord]) -> dict[str, dict[str, Any]]:
-        keys = {proposal.call for proposal in proposals if proposal.call}
-        return {key: record for key in keys if (record := self.store.get(key))}
 
     def _mark_copies(self, records: list[ProgramRecord]) -> list[ProgramRecord]:
         """Says of programs that predict what a known one predicts that they do."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,12 @@ class SearchState:
     def _head(self, turn: int) -> int:
         # Every head gets a turn before any gets another, in an order drawn anew each time round.
         lap, place = divmod(turn, self.grid.heads)
-        return int(np.random.default_rng((self.config.seed, HEADS, lap)).permutation(self.grid.heads)[place])
+        return int(_order(self.config.seed, lap, self.grid.heads)[place])
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, lap: int, heads: int) -> np.ndarray:
+    return np.random.default_rng((seed, HEADS, lap)).permutation(heads)
 
 
 def _failure(proposal: ProposalRecord, records: Mapping[int, ProgramRecord]) -> tuple[str, str] | None:

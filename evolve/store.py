@@ -291,6 +291,14 @@ class Store:
         rows = self._rows("SELECT record FROM calls WHERE key = ?", (key,))
         return json.loads(rows[0][0]) if rows else None
 
+    def costs(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """`completion_tokens` and `cost_usd` of those of the calls that were answered."""
+        names = ("completion_tokens", "cost_usd")
+        marks = ",".join("?" * len(keys))
+        columns = ", ".join(f"json_extract(record, '$.{name}')" for name in names)
+        rows = self._rows(f"SELECT key, {columns} FROM calls WHERE key IN ({marks})", keys)
+        return {key: dict(zip(names, values, strict=True)) for key, *values in rows}
+
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Keeps a call as soon as it is answered, so that it is never paid for twice."""
         with self.transaction() as connection:

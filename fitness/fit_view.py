@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from fitness.packing import Packing
 from fitness.program import Program
 from fitness.sandbox import Outcome, Sandbox
 from fitness.text import Text
+
+REMEMBERED_BYTES = 64 << 20
 
 
 class FitView:
@@ -43,17 +46,30 @@ class FitView:
         self._blocks = blocks
         self._sandbox = sandbox
         self._indices = tuple(indices)
+        self._remembered: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def attention(self, head: int) -> np.ndarray:
         """(total packed,) float32: the head's attention on every text."""
         return np.concatenate([np.asarray(block[head], dtype=np.float32) for block in self._blocks])
 
     def predictions(self, program: Program) -> np.ndarray | Outcome:
-        """(total packed,) float32 predictions of a program on every text, or the outcome of its failure."""
+        """(total packed,) float32 predictions of a program on every text, read-only, or the outcome of its failure.
+
+        Those of programs that ran are remembered, as elites are asked for again and again.
+        """
+        known = self._remembered.get(program.id)
+        if known is not None:
+            self._remembered.move_to_end(program.id)
+            return known
         outcome = self._sandbox.run(program, self._indices)
         if not outcome.ok:
             return outcome
-        return to_predictions(self.packing.pack(outcome.weights), self.packing)
+        predictions = to_predictions(self.packing.pack(outcome.weights), self.packing)
+        predictions.flags.writeable = False
+        self._remembered[program.id] = predictions
+        if len(self._remembered) * predictions.nbytes > REMEMBERED_BYTES:
+            self._remembered.popitem(last=False)
+        return predictions
 
     def iou_texts(self, flat: np.ndarray, head: int) -> np.ndarray:
         """(texts,) float64: IoU of packed predictions with a head's attention, text by text."""

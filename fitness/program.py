@@ -48,19 +48,20 @@ class Program:
         if len(source) > MAX_CHARACTERS:
             raise ProgramError("rejected", f"{len(source)} characters long, {MAX_CHARACTERS} are allowed")
         tree = parse_tree(source)
-        entry = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
+        entry = _entries(tree)
         if not entry:
             raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
         arguments = entry[-1].args
         required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
         if required > 1 or not (arguments.posonlyargs or arguments.args):
             raise ProgramError("rejected", f"`{ENTRY}` must take one argument, the text", entry[-1].lineno)
+        docstring = ast.get_docstring(entry[-1]) or ""
         try:
             normalised = ast.unparse(_without_docstrings(tree))
         except (ValueError, RecursionError, MemoryError) as error:  # huge numbers, deep nesting
             raise ProgramError("rejected", str(error) or "nested too deeply") from None
         program = cls(source.strip() + "\n", hashlib.sha256(normalised.encode()).hexdigest()[:16])
-        vars(program)["normalised"] = normalised
+        vars(program).update(normalised=normalised, docstring=docstring)
         return program
 
     @cached_property
@@ -73,12 +74,10 @@ class Program:
         """Characters of the normalised source: the cost of a program in a library."""
         return len(self.normalised)
 
-    @property
+    @cached_property
     def docstring(self) -> str:
         """Docstring of the function, empty where it has none."""
-        tree = ast.parse(self.source)
-        entry = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
-        return ast.get_docstring(entry[-1]) or ""
+        return ast.get_docstring(_entries(parse_tree(self.source))[-1]) or ""
 
 
 def parse_tree(source: str) -> ast.Module:
@@ -93,6 +92,10 @@ def parse_tree(source: str) -> ast.Module:
         raise ProgramError("syntax", error.msg, error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ProgramError("syntax", str(error) or "nested too deeply") from None
+
+
+def _entries(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

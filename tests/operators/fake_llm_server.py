@@ -199,7 +199,7 @@ class FakeLlmServer:
         if self.log:
             call = headers.get("x-client-request-id", "")
             with self.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": event, "hash": number, "call": call}) + "\n")
+                file.write(json.dumps({"event": event, "hash": number, "call": call, "time": time.time()}) + "\n")
 
 
 class _Server(ThreadingHTTPServer):
@@ -213,6 +213,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeLlmServer
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes; the second would wait 40 ms for the first to be acknowledged.
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
