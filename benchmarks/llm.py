@@ -2,7 +2,7 @@
 
 First, how well proposing and evaluating overlap: replies take a second, 16 are in flight, so 16 a second is the ideal.
 Then, what a candidate costs: replies come quickly, and the CPU time of the campaign's process, its workers and their
-servers is noted near 100 programs and near the end. The programs' own runs are left out, in processes of their own.
+servers is noted after every step. The programs' own runs are left out, in processes of their own.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def log_lines(path: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in parsed if line["event"] == event]
 
 
-def cost(seen: list[tuple[int, float]], around: int, width: int) -> float:
-    """Milliseconds of CPU time a candidate, between the moments seen nearest to `around` plus and minus `width`."""
-    begin, end = (min(seen, key=lambda moment: abs(moment[0] - place)) for place in (around - width, around + width))
-    return 1000 * (end[1] - begin[1]) / (end[0] - begin[0])
+def cost(seen: list[tuple[int, float]], first: int, last: int) -> float:
+    """Milliseconds of CPU time a candidate: the median over the steps between two sizes of the archive."""
+    moments = [moment for moment in seen if first <= moment[0] <= last]
+    return statistics.median(1000 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(moments))
 
 
 def main() -> None:
@@ -119,10 +119,8 @@ def main() -> None:
         print(f"{len(times)} requests, {rate:.1f} a second of an ideal {IN_FLIGHT}: {rate / IN_FLIGHT:.0%}")
     with tempfile.TemporaryDirectory() as folder:
         seen = campaign(Path(folder), arguments.programs, 0.05)
-    gaps = [b - a for (a, _), (b, _) in pairwise(seen)]
-    print(f"{len(seen)} moments, {statistics.median(gaps):.0f} programs apart")
-    early, late = cost(seen, 150, 100), cost(seen, arguments.programs - 150, 100)
-    print(f"CPU a candidate beside its own run: {early:.1f} ms near 150 programs, {late:.1f} ms near the end")
+    early, late = cost(seen, 100, 500), cost(seen, arguments.programs - 400, arguments.programs)
+    print(f"CPU a candidate beside its own run: {early:.1f} ms from 100 to 500 programs, {late:.1f} ms in the last 400")
     print(f"ratio {late / early:.2f}")
 
 

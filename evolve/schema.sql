@@ -26,10 +26,6 @@ CREATE TABLE programs (
 );
 CREATE INDEX programs_step ON programs (step);
 CREATE INDEX programs_behaviour ON programs (behaviour);
-CREATE TABLE scores (
-    number INTEGER PRIMARY KEY REFERENCES programs,
-    iou BLOB NOT NULL               -- (heads, texts) on held-out texts
-);
 CREATE TABLE proposals (
     step INTEGER NOT NULL,
     slot INTEGER NOT NULL,

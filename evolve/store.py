@@ -17,8 +17,10 @@ from fitness.errors import UserError
 from fitness.program import Program
 from fitness.worker import Evaluation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "campaign.sqlite"
+# Ids are entered in no order, so a step touches pages all over their index; they are kept at hand.
+CACHE_KIB = 32 << 10
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class ProgramRecord:
         source: as it was written.
         length: characters of the normalised source.
         step: when it entered.
-        evaluation: how it ran; without `scores` when read back, see `Store.scores`.
+        evaluation: how it ran; `scores`, by text, are not kept.
         iou: (heads,) float32 mean held-out IoU, None where it failed.
     """
 
@@ -126,6 +128,7 @@ class Store:
         if not readonly:  # not before it is known to be ours: a foreign file is left as it was
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     def close(self) -> None:
         """Closes the file."""
@@ -254,11 +257,6 @@ class Store:
         for row in self._rows(f"SELECT {columns} FROM programs {condition}", parameters):
             yield _record(row)
 
-    def scores(self, number: int, texts: int) -> np.ndarray:
-        """(heads, texts) float32 IoU of one program on the held-out texts."""
-        blob = self._rows("SELECT iou FROM scores WHERE number = ?", (number,))[0][0]
-        return _array(blob).reshape(-1, texts)
-
     def counts(self) -> dict[str, int]:
         """Programs by kind of outcome."""
         return dict(self._rows("SELECT kind, count(*) FROM programs GROUP BY kind ORDER BY kind"))
@@ -350,9 +348,6 @@ def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> No
             None if record.iou is None else record.iou.astype("<f4").tobytes(),
         ),
     )
-    if result.scores is not None:
-        scores = result.scores.astype("<f4").tobytes()
-        connection.execute("INSERT INTO scores VALUES (?, ?)", (record.number, scores))
 
 
 def _record(row: Sequence[Any]) -> ProgramRecord:

@@ -39,7 +39,6 @@ def test_a_step_reads_back_as_it_was_written(store):
     good, bad = store.programs_of_step(0)
     assert good.source == record(0).source
     assert good.iou.tolist() == record(0).iou.tolist()
-    assert store.scores(0, 4).tolist() == record(0).evaluation.scores.tolist()
     assert (bad.evaluation.kind, bad.evaluation.line, bad.iou) == ("exception", 2, None)
     assert store.proposals_of_step(0) == [proposal(0, 0), proposal(1, 1)]
     assert store.known([record(0).id, "unknown"]) == {record(0).id: 0}
