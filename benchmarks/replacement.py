@@ -18,8 +18,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from fitness.baselines import baselines
 from fitness.models import Reader
-from fitness.predictions import SandboxPredictions
 from fitness.replacement import replacing
+from fitness.replacement.predictions import SandboxPredictions
 from fitness.routes import attention_route
 from fitness.sandbox import Sandbox
 from fitness.text import Text

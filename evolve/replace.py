@@ -30,8 +30,8 @@ def replace_heads(path: Path, *, fractions: list[float] | None, random_orders: i
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
     """
-    from fitness.identity import IdentityError
-    from fitness.perplexity import FRACTIONS, study
+    from fitness.replacement.identity import IdentityError
+    from fitness.replacement.perplexity import FRACTIONS, study
 
     console = error_console()
     run = open_replaceable(path, console)

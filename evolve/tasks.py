@@ -30,9 +30,9 @@ def run_tasks(
     Raises:
         UserError: for a run without a library, tasks that cannot be read, and a model where replacement is not exact.
     """
-    from fitness.identity import IdentityError
-    from fitness.qa import FRACTIONS, evaluate_tasks
-    from fitness.questions import read_questions
+    from fitness.replacement.identity import IdentityError
+    from fitness.replacement.qa import FRACTIONS, evaluate_tasks
+    from fitness.replacement.questions import read_questions
 
     questions = {Path(task).stem: read_questions(task, limit) for task in tasks}
     console = error_console()

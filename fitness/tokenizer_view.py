@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from fitness.text import Text
-
 
 ENCODED = ("input_ids", "attention_mask", "offset_mapping")
 
@@ -99,6 +95,23 @@ class Encoding(dict[str, Any]):
         return self
 
 
+class Tokenized(Protocol):
+    """What has to be known of a text; `fitness.text.Text` describes each."""
+
+    @property
+    def n(self) -> int: ...  # noqa: D102
+    @property
+    def tokens(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def ids(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def string(self) -> str: ...  # noqa: D102
+    @property
+    def word(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def is_special(self) -> np.ndarray: ...  # noqa: D102
+
+
 class TokenizerView:
     """The tokenizer of one text: asked for that text, it gives the tokens and ids that the model saw.
 
@@ -113,7 +126,7 @@ class TokenizerView:
     is_fast = True
     padding_side = "right"
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Tokenized) -> None:
         self._text = text
         self._ids = {token: int(number) for token, number in zip(text.tokens, text.ids, strict=True)}
         self._strings = {int(number): token for token, number in zip(text.tokens, text.ids, strict=True)}

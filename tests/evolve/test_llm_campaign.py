@@ -161,11 +161,12 @@ def test_kill_and_resume_asks_nothing_again_that_was_answered(headscribe, campai
     while server.requests < 14:
         assert process.poll() is None
         time.sleep(0.02)
+    server.hold = threading.Event()  # what is asked from now on is in flight when the campaign is killed
     answered = {event["call"] for event in events() if event["event"] == "answered"}
-    # What is answered has half a second to reach the store, and other requests are in flight by then.
-    time.sleep(0.5)
+    time.sleep(0.5)  # what was answered has reached the store by then
     process.kill()
     process.wait()
+    server.hold.set()
     time.sleep(0.5)
     before = len(events())
     resumed = json.loads(run(headscribe, config, tmp_path / "killed").stdout)
@@ -185,7 +186,7 @@ def test_a_replay_needs_no_endpoint_and_gives_the_same_library(headscribe, campa
     import sqlite3
 
     with sqlite3.connect(tmp_path / "run" / "campaign.sqlite") as connection:
-        for table in ("steps", "programs", "scores", "proposals"):
+        for table in ("steps", "programs", "proposals"):
             connection.execute(f"DELETE FROM {table}")
     result = json.loads(run(headscribe, config, tmp_path / "run", "--llm", "replay").stdout)
     assert server.requests == asked

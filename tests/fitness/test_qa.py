@@ -9,9 +9,9 @@ import torch
 from fitness.errors import UserError
 from fitness.models import Reader
 from fitness.program import Program
-from fitness.qa import answered, encode, evaluate_tasks, log_likelihoods
-from fitness.questions import HUB_TASKS, Question, read_questions
 from fitness.replacement import replacing
+from fitness.replacement.qa import answered, encode, evaluate_tasks, log_likelihoods
+from fitness.replacement.questions import HUB_TASKS, Question, read_questions
 from fitness.sandbox import Limits, Sandbox
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from fitness.errors import UserError
-from fitness.identity import IdentityError, prove_identity
 from fitness.models import Reader
-from fitness.predictions import SandboxPredictions, text_key
 from fitness.program import Program
-from fitness.replacement import own_attention, place, replaced, replacing, within_mask
+from fitness.replacement import own_attention, replaced, replacing
+from fitness.replacement.heads import place, within_mask
+from fitness.replacement.identity import IdentityError, prove_identity
+from fitness.replacement.predictions import SandboxPredictions, text_key
+from fitness.replacement.rows import Row
 from fitness.routes import attention_route
-from fitness.rows import Row
 from fitness.sandbox import Limits, Sandbox
 from fitness.text import Text
 
@@ -82,7 +83,7 @@ def test_identity_that_fails_stops_everything(reader, ids, monkeypatch):
     def wrong(model, texts):
         return {head: lambda text: np.eye(text.n) for head in own_attention(model, texts)}
 
-    monkeypatch.setattr("fitness.identity.own_attention", wrong)
+    monkeypatch.setattr("fitness.replacement.identity.own_attention", wrong)
     with pytest.raises(IdentityError, match="no number would be right"):
         prove_identity(model, reader, [reader.text(ids)])
 
@@ -236,7 +237,7 @@ def test_sandbox_forgets_texts_now_and_then(reader, ids, monkeypatch):
         made.append(Sandbox([], mode="degraded"))
         return made[-1]
 
-    monkeypatch.setattr("fitness.predictions.TEXTS_PER_SANDBOX", 3)
+    monkeypatch.setattr("fitness.replacement.predictions.TEXTS_PER_SANDBOX", 3)
     with SandboxPredictions(make, causal=True) as source:
         for end in range(4, 12):
             assert source(FIRST, [reader.text(ids[:end])])[0].shape == (end, end)

@@ -11,14 +11,14 @@ from fitness.capture import capture
 from fitness.corpus import read_texts
 from fitness.errors import UserError
 from fitness.iou import iou as iou_of
-from fitness.measure import Meter, Scores
 from fitness.models import Reader, load_model
 from fitness.packing import pack
-from fitness.perplexity import study
 from fitness.program import Program
 from fitness.replacement import replacing
+from fitness.replacement.measure import Meter, Scores
+from fitness.replacement.perplexity import study
+from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, by_iou, heads_at, least_cost, shuffled
 from fitness.sandbox import Limits, Sandbox
-from fitness.trajectories import FIRST_TOKEN, UNIFORM, by_iou, heads_at, least_cost, shuffled
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")
 SELF = Program.parse("def program(text):\n    return 1.0 * (text.distance == 0)\n")

@@ -15,10 +15,10 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from fitness.capture import inspect_heads
 from fitness.errors import UserError
 from fitness.models import Reader
-from fitness.predictions import PredictionSource, SandboxPredictions, text_key
 from fitness.program import Program
+from fitness.replacement.predictions import PredictionSource, SandboxPredictions, text_key
+from fitness.replacement.rows import Row, RowFollower
 from fitness.routes import Override, attention_route
-from fitness.rows import Row, RowFollower
 from fitness.sandbox import Sandbox
 from fitness.text import Text
 

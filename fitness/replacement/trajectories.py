@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from fitness.measure import Meter
 from fitness.program import Program
-from fitness.replacement import Head
+from fitness.replacement.heads import Head
+from fitness.replacement.measure import Meter
 
 Programs = dict[Head, Program]
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from fitness.models import Reader
 from fitness.program import Program
-from fitness.replacement import own_attention, replacing
+from fitness.replacement.heads import own_attention, replacing
 from fitness.routes import attention_route
 from fitness.text import Text
 

@@ -11,15 +11,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.capture import inspect_heads
 from fitness.errors import UserError
-from fitness.identity import prove_identity
-from fitness.measure import Meter, Scores
 from fitness.models import Reader
-from fitness.predictions import SandboxPredictions
 from fitness.program import Program
-from fitness.replacement import Head
+from fitness.replacement.heads import Head
+from fitness.replacement.identity import prove_identity
+from fitness.replacement.measure import Meter, Scores
+from fitness.replacement.predictions import SandboxPredictions
+from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, least_cost, shuffled
 from fitness.sandbox import Sandbox
 from fitness.text import Text
-from fitness.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, least_cost, shuffled
 
 FRACTIONS = tuple(percent / 100 for percent in range(0, 101, 5))
 IDENTITY_TEXTS = 2

@@ -13,14 +13,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.capture import inspect_heads
 from fitness.errors import UserError
-from fitness.identity import prove_identity
 from fitness.models import Reader, context_length
-from fitness.predictions import PredictionSource, SandboxPredictions
 from fitness.program import Program
-from fitness.questions import Question
-from fitness.replacement import Assignment, Head, replacing
+from fitness.replacement.heads import Assignment, Head, replacing
+from fitness.replacement.identity import prove_identity
+from fitness.replacement.predictions import PredictionSource, SandboxPredictions
+from fitness.replacement.questions import Question
+from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, shuffled
 from fitness.sandbox import Sandbox
-from fitness.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, shuffled
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CONTROLS = ("programs", "uniform", "first_token", "random_programs")

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
 from fitness.models import Reader
-from fitness.predictions import PredictionSource
-from fitness.replacement import Assignment, replacing
+from fitness.replacement.heads import Assignment, replacing
+from fitness.replacement.predictions import PredictionSource
 from fitness.text import Text
 
 # Logits of a batch take at most this many numbers.
