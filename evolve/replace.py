@@ -12,7 +12,6 @@ from rich.table import Table
 from evolve.console import error_console
 from evolve.replacing import open_replaceable, progress_bar
 from evolve.run_dir import write_atomically
-from fitness.errors import UserError
 
 
 def replace_heads(path: Path, *, fractions: list[float] | None, random_orders: int, quiet: bool) -> dict[str, Any]:
@@ -30,29 +29,25 @@ def replace_heads(path: Path, *, fractions: list[float] | None, random_orders: i
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
     """
-    from fitness.replacement.identity import IdentityError
     from fitness.replacement.perplexity import FRACTIONS, study
 
     console = error_console()
     run = open_replaceable(path, console)
     model, tokenizer = run.load_model()
-    try:
-        with progress_bar(console) as report:
-            result = study(
-                model,
-                tokenizer,
-                run.test,
-                run.held_out,
-                run.assignment,
-                run.head_iou,
-                run.sandbox,
-                seed=run.config.seed,
-                fractions=FRACTIONS if fractions is None else fractions,
-                random_orders=random_orders,
-                progress=report,
-            )
-    except IdentityError as error:
-        raise UserError(f"{run.config.model}: {error}") from None
+    with progress_bar(console) as report:
+        result = study(
+            model,
+            tokenizer,
+            run.test,
+            run.held_out,
+            run.assignment,
+            run.head_iou,
+            run.sandbox,
+            seed=run.config.seed,
+            fractions=FRACTIONS if fractions is None else fractions,
+            random_orders=random_orders,
+            progress=report,
+        )
     write_atomically(run.run_dir.file("replacement.json"), json.dumps(result, indent=1) + "\n")
     if not quiet:
         _print(result, run.run_dir.file("replacement.json"))

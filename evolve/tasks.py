@@ -12,7 +12,6 @@ from rich.table import Table
 from evolve.console import error_console
 from evolve.replacing import open_replaceable, progress_bar
 from evolve.run_dir import write_atomically
-from fitness.errors import UserError
 
 
 def run_tasks(
@@ -30,7 +29,6 @@ def run_tasks(
     Raises:
         UserError: for a run without a library, tasks that cannot be read, and a model where replacement is not exact.
     """
-    from fitness.replacement.identity import IdentityError
     from fitness.replacement.qa import FRACTIONS, evaluate_tasks
     from fitness.replacement.questions import read_questions
 
@@ -38,21 +36,18 @@ def run_tasks(
     console = error_console()
     run = open_replaceable(path, console)
     model, tokenizer = run.load_model()
-    try:
-        with progress_bar(console) as report:
-            result = evaluate_tasks(
-                model,
-                tokenizer,
-                questions,
-                run.assignment,
-                run.head_iou,
-                run.sandbox,
-                seed=run.config.seed,
-                fractions=FRACTIONS if fractions is None else fractions,
-                progress=report,
-            )
-    except IdentityError as error:
-        raise UserError(f"{run.config.model}: {error}") from None
+    with progress_bar(console) as report:
+        result = evaluate_tasks(
+            model,
+            tokenizer,
+            questions,
+            run.assignment,
+            run.head_iou,
+            run.sandbox,
+            seed=run.config.seed,
+            fractions=FRACTIONS if fractions is None else fractions,
+            progress=report,
+        )
     write_atomically(run.run_dir.file("tasks.json"), json.dumps(result, indent=1) + "\n")
     if not quiet:
         _print(result)

@@ -9,6 +9,7 @@ from typing import NoReturn
 import torch
 from transformers import PreTrainedModel
 
+from fitness.errors import UserError
 from fitness.models import Reader
 from fitness.program import Program
 from fitness.replacement.heads import own_attention, replacing
@@ -20,7 +21,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
 HALF_TOLERANCE = 0.1
 
 
-class IdentityError(RuntimeError):
+class IdentityError(UserError):
     """Replacement cannot be trusted with this model."""
 
 

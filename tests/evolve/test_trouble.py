@@ -66,6 +66,20 @@ def test_a_worker_that_is_killed_changes_nothing(small_config, tmp_path, twin):
     assert (run_dir / "library.json").read_bytes() == twin
 
 
+def test_a_clock_that_is_set_back_again_and_again_changes_nothing(small_config, tmp_path, twin):
+    backwards = (
+        "import itertools, time\nreal, steps = time.time, itertools.count(1)\n"
+        "time.time = lambda: real() - 3600 * next(steps)\nfrom evolve.cli import main\nmain()"
+    )
+    run_dir = tmp_path / "back"
+    arguments = ["run", str(small_config), "--run-dir", str(run_dir), "--set", "stop.max_seconds=600", "--json"]
+    command = [sys.executable, "-c", backwards, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["seconds"] < 600
+    assert (run_dir / "library.json").read_bytes() == twin
+
+
 def test_a_damaged_attention_cache_is_captured_again(small_config, tmp_path, headscribe, twin, attention_cache):
     cache = tmp_path / "cache"
     shutil.copytree(attention_cache, cache)
