@@ -28,7 +28,7 @@ SplitName = Literal["fit", "held_out", "test"]
 
 # Blocks up to this size are widened to float32 once, instead of at every program.
 WIDEN_BYTES = 400_000_000
-REMEMBERED_BEHAVIOURS = 512
+REMEMBERED_PREDICTIONS = 512
 
 
 @dataclass(frozen=True)
@@ -152,19 +152,20 @@ class Worker:
             return Evaluation(outcome.kind, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
         packing = self._packings[split]
         predictions = to_predictions(packing.pack(outcome.weights), packing)
-        behaviour = behaviour_of(predictions)
-        known = self._remembered.get(split + behaviour)
+        # Equal to the last bit, or what a program scores would depend on what its worker has met before.
+        key = split + hashlib.sha256(predictions).hexdigest()
+        known = self._remembered.get(key)
         if known is None:
             scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
             known = scores, describe(predictions, packing, self.spec.descriptors)
-            self._remembered[split + behaviour] = known
-            if len(self._remembered) > REMEMBERED_BEHAVIOURS:
+            self._remembered[key] = known
+            if len(self._remembered) > REMEMBERED_PREDICTIONS:
                 self._remembered.popitem(last=False)
         return Evaluation(
             "ok",
             scores=known[0],
             descriptors=known[1],
-            behaviour=behaviour,
+            behaviour=behaviour_of(predictions),
             degenerate="" if any(weights.any() for weights in outcome.weights) else "all zeros",
             cpu_seconds=outcome.cpu_seconds,
         )

@@ -1,0 +1,55 @@
+import model_zoo
+import numpy as np
+import pytest
+
+from fitness.capture import capture
+from fitness.iou import iou_by_text
+from fitness.program import Program
+from fitness.worker import Worker, WorkerSpec
+
+STORIES = ["Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!", model_zoo.STORY, "One day it rained."]
+# They predict the same to five decimals, and not to the last bit.
+SOURCE = "def program(text):\n    return ({} * (0.1 + text.is_name) ** 0.37) / (1 + text.distance**2)\n"
+ONE, TWIN = Program.parse(SOURCE.format(0.7)), Program.parse(SOURCE.format("0.3 * 1.0000001"))
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worker")
+    attention = capture(str(model_zoo.save("llama", folder / "model")), STORIES, max_tokens=24, cache=folder / "cache")
+    return WorkerSpec(str(attention.folder), 1, 2, 1, ("reach", "content"))
+
+
+def evaluated(spec, *programs):
+    worker = Worker(spec)
+    try:
+        return [worker.evaluate(program, "held_out") for program in programs]
+    finally:
+        worker.close()
+
+
+def test_what_a_program_scores_does_not_depend_on_what_its_worker_met_before(spec):
+    (alone,) = evaluated(spec, TWIN)
+    first, after = evaluated(spec, ONE, TWIN)
+    assert first.behaviour == after.behaviour
+    assert not np.array_equal(first.scores, alone.scores)  # or this test would say nothing
+    assert np.array_equal(after.scores, alone.scores)
+    assert np.array_equal(after.descriptors, alone.descriptors)
+
+
+def test_equal_predictions_are_scored_once(spec, monkeypatch):
+    scored = []
+    monkeypatch.setattr("fitness.worker.iou_by_text", lambda *values: scored.append(1) or iou_by_text(*values))
+    same = Program.parse(ONE.source.replace("return ", "weights = ") + "    return weights\n")
+    one, two = evaluated(spec, ONE, same)
+    assert len(scored) == 1
+    assert np.array_equal(one.scores, two.scores)
+
+
+def test_splits_are_those_of_the_specification(spec):
+    worker = Worker(spec)
+    try:
+        assert [worker.evaluate(ONE, split).scores.shape[1] for split in ("fit", "held_out", "test")] == [1, 2, 1]
+        assert [text.string for text in worker.view().texts] == STORIES[:1]
+    finally:
+        worker.close()
