@@ -153,7 +153,7 @@ class Worker:
         packing = self._packings[split]
         predictions = to_predictions(packing.pack(outcome.weights), packing)
         # Equal to the last bit, or what a program scores would depend on what its worker has met before.
-        key = split + hashlib.sha256(predictions).hexdigest()
+        key = split + hashlib.sha256(predictions.tobytes()).hexdigest()
         known = self._remembered.get(key)
         if known is None:
             scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
