@@ -121,7 +121,7 @@ def reduce(
     order, means, representative = _canonical(table, prices, behaviours)
     best_iou = _row_max(means)
     if criterion == "size":
-        chosen, bound, upper, optimal, cheapest = _choose_size(means, int(value), exact, exact_seconds)
+        chosen, upper, optimal = _choose_size(means, int(value), exact, exact_seconds)
         need = best_iou - EPSILON
     else:
         need = best_iou.astype(np.float64) - value if criterion == "epsilon" else np.full(heads, value)
@@ -132,6 +132,8 @@ def reduce(
     assigned = _best_of(means, np.array(chosen, dtype=np.int64))
     # A greedy choice of k programs may come to hold one that later ones made useless.
     chosen = [program for program in chosen if (assigned == program).any()]
+    if criterion == "size":
+        bound, cheapest = len(chosen), False
     best = _best_of(means, np.arange(means.shape[1]))
     iou = _at(means, assigned)
     gain = exact_scores(means).sum(axis=0, dtype=np.float64)
@@ -252,7 +254,7 @@ def _useful(covers: np.ndarray) -> np.ndarray:
     return np.sort(first[packed[first].any(axis=1)])
 
 
-def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> tuple[list[int], int, float, bool, bool]:
+def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> tuple[list[int], float, bool]:
     greedy = greedy_order(means, size)
     chosen, upper = [int(p) for p in greedy.order], greedy.upper
     served = exact_scores(means)
@@ -265,7 +267,7 @@ def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> t
             chosen, total = better, _sum_of_best(served, better)
     # The solver's bound is a float64: it may miss a sum of exact scores by its own rounding.
     optimal = upper <= total + max(1 / SCALE, 1e-9 * total)
-    return chosen, min(size, len(chosen)), max(upper, total) / means.shape[0], optimal, False
+    return chosen, max(upper, total) / means.shape[0], optimal
 
 
 def _sum_of_best(served: np.ndarray, chosen: list[int]) -> float:
