@@ -100,8 +100,7 @@ class Campaign:
             self._planned.pop(step, None)
             records = self.store.programs_of_step(step)
             self.state.enter(records)
-            proposals = self.store.proposals_of_step(step)
-            self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
+            self._learn(self.store.proposals_of_step(step), records)
         return done
 
     def _plan_ahead(self, step: int) -> None:
@@ -161,7 +160,7 @@ class Campaign:
         self._seconds += seconds
         summary = self._summary(step, records, proposals, gains)
         self.store.commit_step(step, records, proposals, seconds, summary)
-        self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
+        self._learn(proposals, records)
         for listener in self.listeners:
             listener.on_step(summary | {"seconds": round(self._seconds, 3)})
         if self.state.ours >= OURS_IN_A_ROW:
@@ -169,6 +168,9 @@ class Campaign:
             raise TooManyFailuresOfOursError(
                 f"{self.state.ours} evaluations in a row failed for reasons of ours, the last one: {last}"
             )
+
+    def _learn(self, proposals: list[ProposalRecord], records: list[ProgramRecord]) -> None:
+        self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
 
     def _mark_copies(self, records: list[ProgramRecord]) -> list[ProgramRecord]:
         """Says of programs that predict what a known one predicts that they do."""

@@ -9,7 +9,7 @@ import numpy as np
 from fitness.packing import Packing
 
 
-def iou(predictions: np.ndarray, attention: np.ndarray, attention_sum: np.ndarray | None = None) -> np.ndarray:
+def iou(predictions: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """IoU along the last axis; leading axes broadcast.
 
     With m the sum of minima, the sum of maxima is sum(prediction) + sum(attention) - m, so one pass serves.
@@ -17,15 +17,12 @@ def iou(predictions: np.ndarray, attention: np.ndarray, attention_sum: np.ndarra
     Args:
         predictions: (..., k) packed, not negative.
         attention: (..., k) packed, not negative.
-        attention_sum: sums of `attention` along the last axis, where they are known.
 
     Returns:
         (...) float64 in [0, 1]; 0 where both are zero everywhere.
     """
     shared = np.minimum(predictions, attention).sum(axis=-1, dtype=np.float64)
-    if attention_sum is None:
-        attention_sum = attention.sum(axis=-1, dtype=np.float64)
-    union = predictions.sum(axis=-1, dtype=np.float64) + attention_sum - shared
+    union = predictions.sum(axis=-1, dtype=np.float64) + attention.sum(axis=-1, dtype=np.float64) - shared
     return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
 
 

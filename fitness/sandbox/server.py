@@ -93,7 +93,8 @@ class Server:
         self._ahead = 0
         self._memory = 0
         self._buffer: Buffer | None = None
-        self._ballast = mmap.mmap(-1, BALLAST_BYTES)
+        # Private: what a child writes there must not reach the children after it.
+        self._ballast = mmap.mmap(-1, BALLAST_BYTES, flags=mmap.MAP_PRIVATE)
         self._namespaces = {True: Namespace(guarded=True), False: Namespace(guarded=False)}
         self._wakeup, wakeup = socket.socketpair()
         for end in (self._wakeup, wakeup):

@@ -34,6 +34,31 @@ def program(body: str) -> Program:
     return Program.parse("def program(text):\n" + "".join(f"    {line}\n" for line in body.split("\n")))
 
 
+REACH = """
+import mmap, sys
+def program(text):
+    frame = sys._getframe()
+    while frame is not None:
+        for value in list(frame.f_locals.values()):
+            for part in [value, *getattr(value, "__dict__", {}).values()]:
+                if isinstance(part, mmap.mmap) and len(part) > 4096:
+                    MARK
+        frame = frame.f_back
+    return np.full((text.n, text.n), 1.0)
+"""
+
+
+def test_no_memory_carries_a_message_from_one_program_to_the_next():
+    leave = Program.parse(REACH.replace("MARK", "part[4096:4100] = b'evil'"))
+    look = Program.parse(REACH.replace("MARK", "assert part[4096:4100] != b'evil'"))
+    with Sandbox([ONE], layers=Layers(static=False)) as sandbox:
+        assert sandbox.run(leave).ok
+        assert sandbox.run(look).ok
+        # Within one run the mark is there, or this test would say nothing.
+        both = REACH.replace("MARK", "part[4096:4100] = b'evil'\n                    assert part[4096:4100] != b'evil'")
+        assert sandbox.run(Program.parse(both)).message == "AssertionError"
+
+
 def test_weights_come_back_exactly_for_every_text(sandbox):
     outcome = sandbox.run(program("return text.distance.clip(0) + 0.1"))
     assert outcome.ok

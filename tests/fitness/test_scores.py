@@ -1,5 +1,7 @@
 """IoU, contract and descriptors against plain formulas."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from fitness.contract import ContractError, check_weights, to_prediction
 from fitness.descriptors import content, describe, focus, reach, sink
-from fitness.iou import iou
+from fitness.iou import iou, iou_by_text
 from fitness.packing import Packing, pack, unpack
 
 
@@ -81,6 +83,38 @@ def test_what_breaks_the_contract_is_named(weights, kind, message):
     with pytest.raises(ContractError, match=message) as caught:
         check_weights(weights, 2)
     assert caught.value.kind == kind
+
+
+@given(seed=st.integers(0, 1000), causal=st.booleans())
+def test_scores_of_all_texts_at_once_are_those_of_each(seed, causal):
+    lengths = (3, 1, 7)
+    matrices = [attention(n, seed + n, causal) for n in lengths]
+    heads = [np.stack([pack(attention(n, seed + 9 * h + n, causal), causal=causal) for h in range(4)]) for n in lengths]
+    sums = np.stack([block.sum(axis=1, dtype=np.float64) for block in heads], axis=1)
+    found = iou_by_text(*laid_out(*matrices, causal=causal), heads, sums)
+    plain = [iou(pack(matrix, causal=causal), block) for matrix, block in zip(matrices, heads, strict=True)]
+    assert np.allclose(found, np.stack(plain, axis=1), atol=1e-6)
+
+
+@given(seed=st.integers(0, 1000), causal=st.booleans())
+def test_descriptors_of_all_texts_at_once_follow_their_plain_formulas(seed, causal):
+    matrices = [attention(n, seed + n, causal) for n in (1, 2, 7, 12)]
+    plain_reach, plain_focus, plain_sink, changes = [], [], [], []
+    for matrix in matrices:
+        n = len(matrix)
+        mean = sum(matrix[i, j] * abs(i - j) for i in range(n) for j in range(n)) / n
+        plain_reach.append(np.log1p(mean) / np.log1p(max(1, (n - 1) / 2)))
+        rows = [(row[: i + 1] if causal else row) for i, row in enumerate(matrix)]
+        entropies = [-sum(x * np.log(x) for x in row if x > 0) / np.log(len(row)) for row in rows if len(row) > 1]
+        plain_focus += [1 - np.mean(entropies)] if entropies else []
+        plain_sink.append(np.mean(matrix[1:, 0]) if n > 1 else 1)
+    for one, other in pairwise(matrices):
+        n = min(len(one), len(other))
+        one, other = (matrix[:n, :n] / matrix[:n, :n].sum(axis=1, keepdims=True) for matrix in (one, other))
+        changes.append(np.abs(one - other).sum(axis=1).mean() / 2)
+    found = describe(*laid_out(*matrices, causal=causal), ["reach", "focus", "sink", "content"])
+    expected = [np.mean(plain_reach), np.mean(plain_focus), np.mean(plain_sink), np.sqrt(np.mean(changes))]
+    assert np.allclose(found, expected, atol=1e-4)
 
 
 def laid_out(*predictions, causal=True):
