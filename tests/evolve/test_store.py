@@ -79,3 +79,10 @@ def test_a_missing_a_damaged_and_a_foreign_file_are_refused_and_left_alone(tmp_p
     newer.close()
     with pytest.raises(UserError, match="has schema version 99"):
         Store(tmp_path / "newer.sqlite")
+
+
+def test_costs_are_those_of_the_calls_that_were_answered(store):
+    store.put("a", {"text": "x", "completion_tokens": 7, "cost_usd": 0.1})
+    store.put("b", {"text": "y", "completion_tokens": 9, "cost_usd": 0.0})
+    assert store.costs(["a", "unanswered"]) == {"a": {"completion_tokens": 7, "cost_usd": 0.1}}
+    assert store.costs([]) == {}

@@ -130,3 +130,16 @@ def test_models_that_look_ahead_have_whole_squares():
         assert trial.plain_iou(tree, 0) == pytest.approx(
             view.iou(view.predictions(Program.parse(ast.unparse(tree))), 0), abs=1e-3
         )
+
+
+def test_predictions_of_a_program_are_remembered_and_cannot_be_written(monkeypatch):
+    one, other = (Program.parse(f"def program(text):\n    return {x} + (text.distance == 2)\n") for x in (0.125, 0.25))
+    view, sandbox = make_view()
+    with sandbox:
+        first = view.predictions(one)
+        assert view.predictions(one) is first
+        with pytest.raises(ValueError, match="read-only"):
+            first[0] = 1
+        monkeypatch.setattr("fitness.fit_view.REMEMBERED_BYTES", 0)
+        view.predictions(other)
+        assert view.predictions(one) is not first
