@@ -1,4 +1,4 @@
-"""Two libraries side by side: heads won and lost, programs in common by behaviour, and a diff for people."""
+"""Two libraries side by side: heads won and lost, programs in common by signature, and a diff for people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Comparison:
         even: number of heads that neither wins.
         heads_gone: heads of the first library only.
         heads_new: heads of the second library only.
-        common: programs in common: of equal behaviour, or of the same source.
+        common: programs in common: of equal signature, or of the same source.
         programs_gone: functions of the first library only, as (function name, heads).
         programs_new: functions of the second library only.
     """
@@ -114,19 +114,19 @@ def compare(
     *,
     names: tuple[str, str] = ("before", "after"),
     margin: float = EPSILON,
-    behaviours: Mapping[str, str] | None = None,
+    signatures: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compares two libraries.
 
     Behaviours are hashes of predictions: they can only be equal where both libraries looked at the same texts. Where
-    they did not, give `behaviours` measured on common texts; without them, programs of the same source are still found.
+    they did not, give `signatures` measured on common texts; without them, programs of the same source are still found.
 
     Args:
         before: a library as `library_json` gives it.
         after: another.
         names: what to call them.
         margin: a head is won or lost when its IoU differs by more than this.
-        behaviours: by program id, for the programs of both; those of the libraries by default.
+        signatures: by program id, for the programs of both; those of the libraries by default.
     """
     split = "test" if before["mean_iou_test"] is not None and after["mean_iou_test"] is not None else "held_out"
     one, two = before["assignment"], after["assignment"]
@@ -137,7 +137,7 @@ def compare(
     ]
     won = sorted((c for c in changes if c.difference > margin), key=lambda c: (-c.difference, c.head))
     lost = sorted((c for c in changes if c.difference < -margin), key=lambda c: (c.difference, c.head))
-    common = _common(before["programs"], after["programs"], behaviours)
+    common = _common(before["programs"], after["programs"], signatures)
     shared_before, shared_after = {c.before for c in common}, {c.after for c in common}
     return Comparison(
         names=names,
@@ -163,16 +163,16 @@ def _iou(line: Mapping[str, Any], split: str) -> float:
 
 
 def _common(
-    before: list[dict[str, Any]], after: list[dict[str, Any]], behaviours: Mapping[str, str] | None
+    before: list[dict[str, Any]], after: list[dict[str, Any]], signatures: Mapping[str, str] | None
 ) -> list[Common]:
-    def behaviour(program: Mapping[str, Any]) -> str:
-        return program["behaviour"] if behaviours is None else behaviours.get(program["id"], "")
+    def signature(program: Mapping[str, Any]) -> str:
+        return program["behaviour"] if signatures is None else signatures.get(program["id"], "")
 
     by_id = {program["id"]: program for program in after}
-    by_behaviour = {behaviour(program): program for program in after if behaviour(program)}
+    by_behaviour = {signature(program): program for program in after if signature(program)}
     found = []
     for program in before:
-        twin = by_id.get(program["id"]) or by_behaviour.get(behaviour(program))
+        twin = by_id.get(program["id"]) or by_behaviour.get(signature(program))
         if twin is not None:
             found.append(Common(program["id"], twin["id"], program["function"], twin["function"]))
     return found

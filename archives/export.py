@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from archives.bootstrap import Estimate
+from archives.function_source import MODULES, as_function, literal
 from archives.library import HeadLine, Library, Member, Scores
-from archives.rename import MODULES, as_function, literal
 
 FORMAT = 1
 NAME_WORDS = 4
@@ -21,11 +21,11 @@ _STOP_WORDS = frozenset(
 _MODULE_DOCSTRING = """\
 A library of {size} programs that say what {heads} attention heads do, written by headscribe.
 
-It needs numpy and nothing else. A program takes a `Text` (`fitness.text`, which needs numpy alone too) and returns an
-(n, n) array of non-negative weights, row = query token, column = key token:
+It needs numpy and nothing else. A program takes a `Text` (`fitness.text.view`, which needs numpy alone too) and returns
+an (n, n) array of non-negative weights, row = query token, column = key token:
 
-    from fitness.contract import to_prediction
-    from fitness.text import Text
+    from fitness.scoring.contract import to_prediction
+    from fitness.text.view import Text
 
     text = Text(["Once", " upon", " a", " time"])
     weights = PROGRAMS[HEADS[{example}]](text)
@@ -108,7 +108,7 @@ def _member_json(member: Member, name: str) -> dict[str, Any]:
         "source": None if member.program is None else member.program.source,
         "source_lines": member.lines,
         "cost": member.cost,
-        "behaviour": member.behaviour,
+        "behaviour": member.signature,
         "descriptors": dict(member.descriptors),
         "heads": list(member.heads),
         "iou_held_out": member.iou_held_out,

@@ -78,7 +78,7 @@ class Member:
         id: the program's id or, in a table without sources, its name.
         program: its source, or None.
         cost: its cost: characters of the normalised source.
-        behaviour: equal for programs of equal predictions; empty where unknown.
+        signature: equal for programs of equal predictions; empty where unknown.
         descriptors: by name, in [0, 1].
         heads: names of its heads, those of highest held-out IoU first.
         iou_held_out: mean over its heads.
@@ -92,7 +92,7 @@ class Member:
     id: str
     program: Program | None
     cost: float
-    behaviour: str
+    signature: str
     descriptors: Mapping[str, float]
     heads: tuple[str, ...]
     iou_held_out: float
@@ -155,7 +155,7 @@ def build_library(
     test: ScoreTable | None = None,
     programs: Mapping[str, Program] | None = None,
     costs: Sequence[float] | np.ndarray | None = None,
-    behaviours: Sequence[str] | None = None,
+    signatures: Sequence[str] | None = None,
     descriptors: np.ndarray | None = None,
     descriptor_names: Sequence[str] = (),
     seed: int = 0,
@@ -169,7 +169,7 @@ def build_library(
         test: scores of at least the selected programs (`needed_on_test` names all that are of use) on the same heads.
         programs: sources by id.
         costs: (programs,) as given to `reduce`; characters of the normalised source by default.
-        behaviours: (programs,) as given to `reduce`.
+        signatures: (programs,) as given to `reduce`.
         descriptors: (programs, descriptors) in [0, 1], by column of `table`.
         descriptor_names: (descriptors,).
         seed: of the bootstrap.
@@ -187,7 +187,7 @@ def build_library(
     known = _Known(
         programs or {},
         np.zeros(len(table.programs)) if costs is None else np.asarray(costs, dtype=np.float64),
-        behaviours or [""] * len(table.programs),
+        signatures or [""] * len(table.programs),
         [{} for _ in table.programs]
         if descriptors is None
         else [dict(zip(descriptor_names, map(float, row), strict=True)) for row in descriptors],
@@ -213,7 +213,7 @@ class _Known:
 
     sources: Mapping[str, Program]
     costs: np.ndarray
-    behaviours: Sequence[str]
+    signatures: Sequence[str]
     descriptors: Sequence[Mapping[str, float]]
 
 
@@ -266,7 +266,7 @@ def _member(
         id=name,
         program=source,
         cost=float(known.costs[number]) or float(source.length if source else 0),
-        behaviour=known.behaviours[number],
+        signature=known.signatures[number],
         descriptors=known.descriptors[number],
         heads=tuple(table.heads[row] for row in rows),
         iou_held_out=held_out.mean(own, rows=rows).value,

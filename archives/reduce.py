@@ -89,7 +89,7 @@ def reduce(
     seed: int = 0,
     exact: bool = False,
     exact_seconds: float = EXACT_SECONDS,
-    behaviours: Sequence[str] | None = None,
+    signatures: Sequence[str] | None = None,
     rounds: int | None = None,
 ) -> Reduction:
     """Chooses few programs for all heads. The answer depends neither on the order of rows nor of columns.
@@ -106,19 +106,19 @@ def reduce(
         seed: of the iterated greedy.
         exact: ask for the proven optimum.
         exact_seconds: time limit for that; afterwards the bound found so far is the answer.
-        behaviours: one string a program; programs of equal strings behave alike, and the cheapest of them is kept.
+        signatures: one string a program; programs of equal strings behave alike, and the cheapest of them is kept.
         rounds: of the iterated greedy; by default about a second's worth, a function of the instance.
 
     Raises:
         UserError: for an empty table, more than one criterion, or a criterion out of range.
-        ValueError: for costs or behaviours of another length than the programs, and costs that are not positive.
+        ValueError: for costs or signatures of another length than the programs, and costs that are not positive.
     """
     criterion, value = _criterion(epsilon, threshold, size)
     heads, programs = len(table.heads), len(table.programs)
     if not heads or not programs:
         raise UserError(f"score table: {heads} heads x {programs} programs: there is nothing to reduce")
     prices = _checked_costs(costs, programs)
-    order, means, representative = _canonical(table, prices, behaviours)
+    order, means, representative = _canonical(table, prices, signatures)
     best_iou = _row_max(means)
     if criterion == "size":
         chosen, upper, optimal = _choose_size(means, int(value), exact, exact_seconds)
@@ -191,7 +191,7 @@ def _checked_costs(costs: Sequence[float] | np.ndarray | None, programs: int) ->
 
 
 def _canonical(
-    table: ScoreTable, prices: np.ndarray, behaviours: Sequence[str] | None
+    table: ScoreTable, prices: np.ndarray, signatures: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Programs to choose from, cheapest and smallest name first, duplicates dropped.
 
@@ -202,16 +202,16 @@ def _canonical(
         (programs,) the column kept for each program.
     """
     programs = len(table.programs)
-    if behaviours is not None and len(behaviours) != programs:
-        raise ValueError(f"{len(behaviours)} behaviours for {programs} programs")
+    if signatures is not None and len(signatures) != programs:
+        raise ValueError(f"{len(signatures)} signatures for {programs} programs")
     order = np.array(sorted(range(programs), key=lambda p: (prices[p], table.programs[p])), dtype=np.int64)
     means = table.means
-    if behaviours is None:
+    if signatures is None:
         return order, means[:, order], np.arange(programs)
     first: dict[str, int] = {}
     for program in order:
-        first.setdefault(behaviours[program], int(program))
-    representative = np.array([first[behaviour] for behaviour in behaviours], dtype=np.int64)
+        first.setdefault(signatures[program], int(program))
+    representative = np.array([first[signature] for signature in signatures], dtype=np.int64)
     kept = order[representative[order] == order]
     filled = means[:, kept]
     place = {int(program): column for column, program in enumerate(kept)}

@@ -16,13 +16,13 @@ from collections.abc import Callable
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from fitness.baselines import baselines
-from fitness.models import Reader
+from fitness.models.hooks import attention_route
+from fitness.models.loading import Reader
 from fitness.replacement import replacing
 from fitness.replacement.predictions import SandboxPredictions
-from fitness.routes import attention_route
 from fitness.sandbox import Sandbox
-from fitness.text import Text
+from fitness.scoring.baselines import baselines
+from fitness.text.view import Text
 
 BATCH, LENGTH = 4, 256
 

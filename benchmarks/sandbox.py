@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fitness"
 
 import varied_programs
 
-from fitness.contract import check_weights
 from fitness.program import Program
 from fitness.sandbox import Limits, Sandbox
 from fitness.sandbox.namespace import Namespace
-from fitness.text import Text
+from fitness.scoring.contract import check_weights
+from fitness.text.view import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS, TOKENS = 64, 64
@@ -61,7 +61,7 @@ import sys
 sys.path += sys.argv[1:]
 import json
 import numpy as np
-from fitness.text import Text
+from fitness.text.view import Text
 job = json.load(sys.stdin)
 names = {"np": np}
 exec(job["source"], names)

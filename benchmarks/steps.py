@@ -18,12 +18,12 @@ from rich.console import Console
 
 from benchmarks.machine import describe
 from evolve.campaign import Campaign
+from evolve.commands.run import opened
 from evolve.config import parse_config
 from evolve.proposing import Proposer
-from evolve.run import opened
 from evolve.run_dir import RunDir
 from evolve.stopping import conditions
-from fitness.pool import Pool
+from fitness.scoring.pool import Pool
 
 SMALL = 800
 

@@ -13,10 +13,10 @@ from evolve.proposing import Proposer
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import ProgramRecord, ProposalRecord, Store
-from fitness.baselines import baselines
-from fitness.pool import Pool, Task, split_evenly
 from fitness.program import Program
-from fitness.worker import Evaluation, WorkerSpec, evaluate_chunk
+from fitness.scoring.baselines import baselines
+from fitness.scoring.pool import Pool, Task, split_evenly
+from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk
 
 OURS_IN_A_ROW = 20
 
@@ -174,11 +174,11 @@ class Campaign:
 
     def _mark_copies(self, records: list[ProgramRecord]) -> list[ProgramRecord]:
         """Says of programs that predict what a known one predicts that they do."""
-        known = self.store.behaviours([record.evaluation.behaviour for record in records if record.ok])
+        known = self.store.signatures([record.evaluation.signature for record in records if record.ok])
         marked = []
         for record in records:
             evaluation = record.evaluation
-            twin = known.setdefault(evaluation.behaviour, record.number) if record.ok else record.number
+            twin = known.setdefault(evaluation.signature, record.number) if record.ok else record.number
             if twin != record.number and not evaluation.degenerate:
                 evaluation = replace(evaluation, degenerate=f"predicts the same as program {twin}")
             marked.append(replace(record, evaluation=evaluation))

@@ -67,7 +67,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The main job: capture, search, reduce, report. Run again on the same directory, it continues."""
-    from evolve.run import run_campaign
+    from evolve.commands.run import run_campaign
 
     interrupted = False
 
@@ -88,7 +88,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Validate all, try the LLM endpoint with one tiny call, estimate calls, cost, time and disk; start nothing."""
-    from evolve.check import check_config
+    from evolve.commands.check import check_config
 
     call(lambda: check_config(config, settings or [], quiet=as_json), as_json=as_json)
 
@@ -100,7 +100,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Progress, best, rates, failures by kind, and what the operators earn."""
-    from evolve.status import show_status
+    from evolve.commands.status import show_status
 
     call(lambda: show_status(run, watch=watch, quiet=as_json), as_json=as_json)
 
@@ -119,7 +119,7 @@ def library(
     as_json: Json = False,
 ) -> None:
     """Reduce what was found to a library: library.json, library.py and coverage.csv."""
-    from evolve.library import make_library
+    from evolve.commands.library import make_library
 
     call(
         lambda: make_library(
@@ -149,7 +149,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score programs from outside on a model's heads."""
-    from evolve.score import score_programs
+    from evolve.commands.score import score_programs
 
     call(
         lambda: score_programs(
@@ -178,7 +178,7 @@ def replace(
     as_json: Json = False,
 ) -> None:
     """Perplexity and agreement with heads replaced by programs, with controls."""
-    from evolve.replace import replace_heads
+    from evolve.commands.replace import replace_heads
 
     call(
         lambda: replace_heads(run, fractions=_shares(fractions), random_orders=random_orders, quiet=as_json),
@@ -195,7 +195,7 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """Question answering accuracy with heads replaced by programs."""
-    from evolve.tasks import run_tasks
+    from evolve.commands.tasks import run_tasks
 
     call(
         lambda: run_tasks(run, tasks=task, fractions=_shares(fractions), limit=limit, quiet=as_json),
@@ -214,7 +214,7 @@ def prompts(
     as_json: Json = False,
 ) -> None:
     """What each prompt, operator and model earned per call, token and dollar."""
-    from evolve.prompts import compare_prompts, show_prompts
+    from evolve.commands.prompts import compare_prompts, show_prompts
 
     if compare:
         call(
@@ -228,7 +228,7 @@ def prompts(
 @app.command()
 def report(run: Run, as_json: Json = False) -> None:
     """Write one self-contained report.html."""
-    from evolve.report import write_report
+    from evolve.commands.report import write_report
 
     call(lambda: write_report(run, quiet=as_json), as_json=as_json)
 

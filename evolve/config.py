@@ -12,9 +12,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import configs
-from fitness.corpus import demo_path
-from fitness.descriptors import DESCRIPTORS
 from fitness.errors import UserError
+from fitness.scoring.descriptors import DESCRIPTORS
+from fitness.text.corpus import demo_path
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
 PRESETS = Path(configs.__file__).parent
@@ -185,7 +185,7 @@ class Config(Section):
 
     Attributes:
         model: folder, bundled name or hub name of the target.
-        texts: corpus, see `fitness.corpus.read_texts`.
+        texts: corpus, see `fitness.text.corpus.read_texts`.
         max_tokens: length to which texts are cut.
         operators: operator -> share of the slots.
         attention_cache: folder for captured attention; None is the user's cache folder.

@@ -14,19 +14,19 @@ from archives.export import function_names, library_json, library_json_text, lib
 from archives.library import Library, build_library, needed_on_test
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
+from evolve.commands.status import llm_spend
 from evolve.config import Config
-from evolve.pictures import matrix_png
 from evolve.run_dir import RunDir, write_atomically
-from evolve.status import llm_spend
 from evolve.store import ProgramRecord, Store
-from fitness.baselines import baselines
-from fitness.capture import Attention
-from fitness.contract import to_prediction
+from evolve.views.pictures import matrix_png
 from fitness.errors import UserError
-from fitness.packing import unpack
-from fitness.pool import Pool
+from fitness.models.capture import Attention
 from fitness.program import Program
-from fitness.worker import WorkerSpec, worker
+from fitness.scoring.baselines import baselines
+from fitness.scoring.contract import to_prediction
+from fitness.scoring.packing import unpack
+from fitness.scoring.pool import Pool
+from fitness.scoring.worker import WorkerSpec, worker
 
 MOST_PICTURES = 60
 CURVE_POINTS = 200
@@ -42,13 +42,13 @@ class Found:
     Attributes:
         records: by column of the table.
         table: (heads, programs) mean held-out IoU.
-        behaviours: one hash a program; equal where two predict the same.
+        signatures: one hash a program; equal where two predict the same.
         descriptor_names: names of the descriptors.
     """
 
     records: tuple[ProgramRecord, ...]
     table: ScoreTable
-    behaviours: tuple[str, ...]
+    signatures: tuple[str, ...]
     descriptor_names: tuple[str, ...]
 
     @property
@@ -78,8 +78,8 @@ def load_found(store: Store) -> Found:
         raise UserError(f"{store.path.parent}: no program has been evaluated yet; let the campaign run first")
     means = np.stack([record.iou for record in records if record.iou is not None], axis=1)
     table = ScoreTable(means, store.meta("labels"), tuple(record.id for record in records))
-    behaviours = tuple(record.evaluation.behaviour for record in records)
-    return Found(records, table, behaviours, tuple(store.meta("fingerprint")["search.descriptors"]))
+    signatures = tuple(record.evaluation.signature for record in records)
+    return Found(records, table, signatures, tuple(store.meta("fingerprint")["search.descriptors"]))
 
 
 def test_scorer(found: Found, pool: Pool, spec: WorkerSpec) -> TestScorer:
@@ -128,7 +128,7 @@ def reduce_and_write(
         criterion: of `archives.reduce.reduce`: epsilon, threshold or size, and exact.
     """
     costs = found.costs
-    reduction = reduce(found.table, costs=costs, seed=seed, behaviours=found.behaviours, **criterion)
+    reduction = reduce(found.table, costs=costs, seed=seed, signatures=found.signatures, **criterion)
     curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
     wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *extra])
     test = score_test(list(wanted))
@@ -139,7 +139,7 @@ def reduce_and_write(
         test=test,
         programs=programs,
         costs=costs,
-        behaviours=found.behaviours,
+        signatures=found.signatures,
         descriptors=found.descriptors,
         descriptor_names=found.descriptor_names,
         seed=seed,

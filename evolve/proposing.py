@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from evolve.candidates import Candidate
 from evolve.state import Slot
 from evolve.store import Store
-from fitness.pool import Task, split_evenly
-from fitness.worker import WorkerSpec
+from fitness.scoring.pool import Task, split_evenly
+from fitness.scoring.worker import WorkerSpec
+from operators.llm.repair import repair_values
 from operators.protocol import Failure, Parent, Request
-from operators.repair import repair_values
 from operators.tasks import OperatorFailed, propose_chunk
 
 if TYPE_CHECKING:
-    from evolve.asking import Asker
+    from evolve.llm_proposing import Asker
 
 POLL_SECONDS = 0.2
 

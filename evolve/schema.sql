@@ -19,13 +19,13 @@ CREATE TABLE programs (
     line INTEGER,
     text INTEGER,
     degenerate TEXT NOT NULL,
-    behaviour TEXT NOT NULL,
+    signature TEXT NOT NULL,
     cpu_seconds REAL NOT NULL,
     descriptors BLOB,               -- (descriptors,)
     iou BLOB                        -- (heads,) mean over held-out texts
 );
 CREATE INDEX programs_step ON programs (step);
-CREATE INDEX programs_behaviour ON programs (behaviour);
+CREATE INDEX programs_signature ON programs (signature);
 CREATE TABLE proposals (
     step INTEGER NOT NULL,
     slot INTEGER NOT NULL,

@@ -15,9 +15,9 @@ import numpy as np
 
 from fitness.errors import UserError
 from fitness.program import Program
-from fitness.worker import Evaluation
+from fitness.scoring.worker import Evaluation
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE = "campaign.sqlite"
 # Ids are entered in no order, so a step touches pages all over their index; they are kept at hand.
 CACHE_KIB = 32 << 10
@@ -251,7 +251,7 @@ class Store:
 
     def _records(self, condition: str, parameters: Sequence[Any] = ()) -> Iterator[ProgramRecord]:
         columns = (
-            "number, id, source, length, step, kind, message, line, text, degenerate, behaviour, cpu_seconds, "
+            "number, id, source, length, step, kind, message, line, text, degenerate, signature, cpu_seconds, "
             "descriptors, iou"
         )
         for row in self._rows(f"SELECT {columns} FROM programs {condition}", parameters):
@@ -276,10 +276,10 @@ class Store:
         """Every record, by step, slot and candidate."""
         return [_proposal(row) for row in self._rows("SELECT * FROM proposals ORDER BY step, slot, candidate")]
 
-    def behaviours(self, hashes: Sequence[str]) -> dict[str, int]:
-        """Those of the behaviours that are known already, with the smallest number of a program that has it."""
+    def signatures(self, hashes: Sequence[str]) -> dict[str, int]:
+        """Those of the signatures that are known already, with the smallest number of a program that has it."""
         marks = ",".join("?" * len(hashes))
-        query = f"SELECT behaviour, min(number) FROM programs WHERE behaviour IN ({marks}) GROUP BY behaviour"
+        query = f"SELECT signature, min(number) FROM programs WHERE signature IN ({marks}) GROUP BY signature"
         return dict(self._rows(query, hashes))
 
     # LLM calls.
@@ -342,7 +342,7 @@ def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> No
             result.line,
             result.text,
             result.degenerate,
-            result.behaviour,
+            result.signature,
             result.cpu_seconds,
             None if result.descriptors is None else result.descriptors.astype("<f4").tobytes(),
             None if record.iou is None else record.iou.astype("<f4").tobytes(),
@@ -351,7 +351,7 @@ def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> No
 
 
 def _record(row: Sequence[Any]) -> ProgramRecord:
-    number, identity, source, length, step, kind, message, line, text, degenerate, behaviour, cpu, descriptors, iou = (
+    number, identity, source, length, step, kind, message, line, text, degenerate, signature, cpu, descriptors, iou = (
         row
     )
     evaluation = Evaluation(
@@ -360,7 +360,7 @@ def _record(row: Sequence[Any]) -> ProgramRecord:
         line,
         text,
         descriptors=None if descriptors is None else _array(descriptors),
-        behaviour=behaviour,
+        signature=signature,
         degenerate=degenerate,
         cpu_seconds=cpu,
     )

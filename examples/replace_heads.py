@@ -9,10 +9,10 @@ import math
 
 import torch
 
-from fitness.corpus import read_texts
-from fitness.models import load_model
+from fitness.models.loading import load_model
 from fitness.program import Program
 from fitness.replacement import replaced
+from fitness.text.corpus import read_texts
 
 PREVIOUS = Program.parse("""
 def program(text):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.optimize import minimize
 
-from fitness.fit_view import FitView
-from operators.describe import proposal
-from operators.expressions import Unsupported
+from fitness.scoring.fit_view import FitView
 from operators.protocol import Proposal, Request
-from operators.source import copy_of, rounded, tree_of
-from operators.trial import Trial, trial_of
+from operators.shared.docstrings import proposal
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.syntax_trees import copy_of, rounded, tree_of
+from operators.shared.tree_evaluation import Unsupported
 
 PLAIN_EVALUATIONS = 120
 SANDBOX_EVALUATIONS = 24

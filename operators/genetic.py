@@ -11,13 +11,13 @@ from enum import IntEnum
 import numpy as np
 from deap import gp
 
-from fitness.fit_view import FitView
-from operators.describe import proposal
-from operators.expressions import Unsupported, entry_of
-from operators.patterns import EVERYTHING, FADING, dictionary_of, query_side
+from fitness.scoring.fit_view import FitView
 from operators.protocol import Proposal, Request
-from operators.source import append_line, expression, program_tree, spell, tree_of
-from operators.trial import Trial, trial_of
+from operators.shared.docstrings import proposal
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.patterns import EVERYTHING, FADING, dictionary_of, query_side
+from operators.shared.syntax_trees import append_line, expression, program_tree, spell, tree_of
+from operators.shared.tree_evaluation import Unsupported, entry_of
 from operators.tweak import is_condition
 
 OFFSPRING = 8

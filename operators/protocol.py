@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fitness.fit_view import FitView
 from fitness.program import Program
+from fitness.scoring.fit_view import FitView
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ OFFLINE_OPERATORS = {
     "simplify": ("operators.simplify", "Simplify"),
 }
 LLM_OPERATORS = {
-    "fresh": ("operators.fresh", "Fresh"),
-    "mutate": ("operators.mutate", "Mutate"),
-    "crossover": ("operators.crossover", "Crossover"),
-    "repair": ("operators.repair", "Repair"),
+    "fresh": ("operators.llm.fresh", "Fresh"),
+    "mutate": ("operators.llm.mutate", "Mutate"),
+    "crossover": ("operators.llm.crossover", "Crossover"),
+    "repair": ("operators.llm.repair", "Repair"),
 }
 
 

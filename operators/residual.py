@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.fit_view import FitView
+from fitness.scoring.fit_view import FitView
 from operators.constants import fit_numbers
-from operators.describe import proposal
-from operators.expressions import Unsupported
-from operators.patterns import FADING, Candidate, dictionary_of
 from operators.protocol import Proposal, Request
+from operators.shared.docstrings import proposal
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.patterns import FADING, Candidate, dictionary_of
+from operators.shared.syntax_trees import append_line, can_append, changing_lines, program_tree, step_source, tree_of
+from operators.shared.tree_evaluation import Unsupported
 from operators.simplify import without_weakest_lines
-from operators.source import append_line, can_append, changing_lines, program_tree, step_source, tree_of
-from operators.trial import Trial, trial_of
 
 SEARCHED = 10
 REFINED = 6

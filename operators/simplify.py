@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.fit_view import FitView
+from fitness.scoring.fit_view import FitView
 from operators.constants import fit_numbers
-from operators.describe import proposal
-from operators.expressions import Unsupported
 from operators.protocol import Proposal, Request
-from operators.source import (
+from operators.shared.docstrings import proposal
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.syntax_trees import (
     Slot,
     changing_lines,
     copy_of,
@@ -23,7 +23,7 @@ from operators.source import (
     slots_of,
     tree_of,
 )
-from operators.trial import Trial, trial_of
+from operators.shared.tree_evaluation import Unsupported
 
 TOLERANCE = 0.002
 PLAIN_TRIALS = 40

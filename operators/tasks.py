@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitness.worker import WorkerSpec, worker
+from fitness.scoring.worker import WorkerSpec, worker
 from operators.protocol import Proposal, Request
 from operators.registry import LLM_OPERATORS, get_operator
 

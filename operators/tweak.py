@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from fitness.fit_view import FitView
 from fitness.program import Program
-from fitness.text import fields
-from operators.describe import proposal
-from operators.patterns import FADING, dictionary_of, query_side
+from fitness.scoring.fit_view import FitView
+from fitness.text.view import fields
 from operators.protocol import Proposal, Request
-from operators.source import (
+from operators.shared.docstrings import proposal
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.patterns import FADING, dictionary_of, query_side
+from operators.shared.syntax_trees import (
     append_line,
     can_append,
     changing_lines,
@@ -28,7 +29,6 @@ from operators.source import (
     to_source,
     tree_of,
 )
-from operators.trial import Trial, trial_of
 
 VARIANTS = 6
 MAX_EDITS = 2

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from fitness.capture import inspect_heads
 from fitness.errors import UserError
-from fitness.models import Reader
+from fitness.models.capture import inspect_heads
+from fitness.models.hooks import Override, attention_route
+from fitness.models.loading import Reader
 from fitness.program import Program
+from fitness.replacement.batch_rows import Row, RowFollower
 from fitness.replacement.predictions import PredictionSource, SandboxPredictions, text_key
-from fitness.replacement.rows import Row, RowFollower
-from fitness.routes import Override, attention_route
 from fitness.sandbox import Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 
 log = logging.getLogger("headscribe")
 
@@ -54,8 +54,8 @@ def replaced(
     """Within the context, the model runs with the attention of chosen heads taken from programs.
 
     Works with batches, padding on either side, the key-value cache and `generate`, and with any model that
-    `fitness.routes` reaches. Predictions are multiplied by the model's own mask, and rows get back the mass that they
-    lose by it; a row that loses all falls on the first token that its query may see.
+    `fitness.models.hooks` reaches. Predictions are multiplied by the model's own mask, and rows get back the mass
+    that they lose by it; a row that loses all falls on the first token that its query may see.
 
     Args:
         model: the model; call it as ever.
@@ -238,7 +238,7 @@ def own_attention(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, P
 
     Needs heads * n * n * 4 bytes a text: meant for proving identity on a few texts.
     """
-    from fitness.capture import observe_text
+    from fitness.models.capture import observe_text
 
     captured: dict[tuple[int, bytes], np.ndarray] = {}
     layers: dict[int, int] = {}

@@ -10,11 +10,11 @@ import torch
 from transformers import PreTrainedModel
 
 from fitness.errors import UserError
-from fitness.models import Reader
+from fitness.models.hooks import attention_route
+from fitness.models.loading import Reader
 from fitness.program import Program
 from fitness.replacement.heads import own_attention, replacing
-from fitness.routes import attention_route
-from fitness.text import Text
+from fitness.text.view import Text
 
 # Of the standard deviation of the logits. Eager attention is exact; other ways of computing it differ by rounding.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}

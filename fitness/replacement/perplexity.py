@@ -1,231 +1,195 @@
-"""What replacing heads by programs costs a model, beside controls: the study behind `headscribe replace`."""
+"""How well a model predicts text under replacement: likelihood, distance from the original, agreement with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fitness.capture import inspect_heads
 from fitness.errors import UserError
-from fitness.models import Reader
-from fitness.program import Program
-from fitness.replacement.heads import Head
-from fitness.replacement.identity import prove_identity
-from fitness.replacement.measure import Meter, Scores
-from fitness.replacement.predictions import SandboxPredictions
-from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, least_cost, shuffled
-from fitness.sandbox import Sandbox
-from fitness.text import Text
+from fitness.models.loading import Reader
+from fitness.replacement.heads import Assignment, replacing
+from fitness.replacement.predictions import PredictionSource
+from fitness.text.view import Text
 
-FRACTIONS = tuple(percent / 100 for percent in range(0, 101, 5))
-IDENTITY_TEXTS = 2
-
-Progress = Callable[[str, int, int], None]
+# Logits of a batch take at most this many numbers.
+BATCH_NUMBERS = 2**25
+LARGEST_BATCH = 16
 
 
-def study(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[Text],
-    held_out_texts: Sequence[Text],
-    assignment: Mapping[Head, Program],
-    head_iou: Mapping[Head, float],
-    make_sandbox: Callable[[], Sandbox],
-    *,
-    seed: int,
-    fractions: Sequence[float] = FRACTIONS,
-    random_orders: int = 5,
-    search_texts: int = 16,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Replaces ever more heads by programs and by controls, and measures what the model still predicts.
+@dataclass(frozen=True)
+class Scores:
+    """What a model does on texts, text by text.
 
-    Identity is proven first; without it no number is returned.
+    Attributes:
+        loss: (texts,) sum over predicted tokens of the negative log-likelihood, in nats.
+        tokens: (texts,) number of predicted tokens.
+        divergence: (texts,) sum over predicted tokens of the Kullback-Leibler divergence of the model from the original
+            model, in nats.
+        agreed: (texts,) number of predicted tokens for which the model's best guess is the original's.
+    """
+
+    loss: np.ndarray
+    tokens: np.ndarray
+    divergence: np.ndarray
+    agreed: np.ndarray
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats a token."""
+        return float(self.loss.sum() / self.tokens.sum())
+
+    @property
+    def perplexity(self) -> float:
+        """Exp of the mean loss; pseudo-perplexity for an encoder."""
+        return math.exp(min(self.mean_loss, 700.0))
+
+    @property
+    def kl(self) -> float:
+        """Mean divergence from the original model, in nats a token."""
+        return float(self.divergence.sum() / self.tokens.sum())
+
+    @property
+    def agreement(self) -> float:
+        """Share of tokens in [0, 1] for which the best guess is the original's."""
+        return float(self.agreed.sum() / self.tokens.sum())
+
+    def paired_difference(self, other: Scores) -> tuple[float, float]:
+        """How much higher the other's loss is, in nats a token, and its standard error over texts."""
+        difference = other.loss - self.loss
+        mean = difference.sum() / self.tokens.sum()
+        count = len(difference)
+        residual = difference - mean * self.tokens
+        error = math.sqrt(count / max(count - 1, 1) * float((residual**2).sum())) / self.tokens.sum()
+        return float(mean), float(error)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that the model reads at once, and what it shall predict.
+
+    Attributes:
+        ids: (rows, n) token ids.
+        rows: (predictions,) row of each prediction.
+        places: (predictions,) position whose logits make the prediction.
+        targets: (predictions,) token id that is right.
+        owners: (predictions,) index of the text.
+    """
+
+    ids: torch.Tensor
+    rows: torch.Tensor
+    places: torch.Tensor
+    targets: torch.Tensor
+    owners: np.ndarray
+
+
+class Meter:
+    """Measures one model on one list of texts, under as many assignments as wanted.
+
+    A causal model predicts each token from those before it. An encoder predicts each token, special tokens apart, from
+    all others, itself masked: what comes of it is called pseudo-perplexity, and compares with nothing else.
 
     Args:
-        model: the model.
+        model: a causal or masked language model.
         tokenizer: its tokenizer.
-        texts: test texts, which all numbers but `least_cost`'s order come from.
-        held_out_texts: texts on which the order of least cost is searched.
-        assignment: (layer, head) -> its program.
-        head_iou: (layer, head) -> held-out IoU of that program.
-        make_sandbox: gives an empty sandbox.
-        seed: of the random orders and the shuffled programs.
-        fractions: shares in [0, 1] of the assigned heads that are replaced.
-        random_orders: number of random orders, at least 1.
-        search_texts: the most held-out texts that the order of least cost is searched on.
-        progress: called with a stage's name, the steps done and all steps.
-
-    Returns:
-        plain values for JSON, as described in docs/replacement.md.
+        source: gives the programs' predictions.
+        texts: what to measure on.
+        causal: whether the model is causal.
 
     Raises:
-        UserError: for fractions outside [0, 1], no random order, or an empty assignment.
-        IdentityError: where replacement is not exact for this model.
+        UserError: for an encoder without a mask token.
     """
-    _check(assignment, fractions, random_orders)
-    reader = Reader(tokenizer)
-    causal = inspect_heads(model)[2]
-    identity = prove_identity(model, reader, texts[:IDENTITY_TEXTS])
-    fractions = sorted(set(fractions))
-    counts = heads_at(fractions, len(assignment))
-    rng = np.random.default_rng((seed, 0x9E91))
-    with SandboxPredictions(make_sandbox, causal=causal) as source:
-        searched = Meter(model, tokenizer, source, held_out_texts[:search_texts], causal=causal)
-        cheapest = least_cost(searched, assignment, counts, _stage(progress, "order of least cost"))
-        meter = Meter(model, tokenizer, source, texts, causal=causal)
-        orders = [sorted(assignment) for _ in range(random_orders)]
-        conditions = _conditions(assignment, by_iou(assignment, head_iou), cheapest, orders, counts, rng)
-        scores = _measure_once(meter, conditions, _stage(progress, "perplexity"))
-        failures = dict(source.failures)
-    alone = {head: scores["head", head] for head in assignment}
-    return {
-        "perplexity": {
-            "measure": "perplexity" if causal else "pseudo-perplexity",
-            "original": scores["original"].perplexity,
-            "by_fraction": _rows(scores, fractions, counts, random_orders),
-        },
-        "per_layer": [_layer_row(scores, assignment, layer) for layer in sorted({layer for layer, _ in assignment})],
-        "per_head": [_head_row(scores, head, assignment, head_iou) for head in by_iou(assignment, head_iou)],
-        "correlation": _correlation(alone, scores["original"], head_iou),
-        "least_cost": {
-            "order": [f"L{layer}H{head}" for layer, head in cheapest],
-            "searched_on": min(search_texts, len(held_out_texts)),
-            "by_fraction": [
-                {"fraction": fraction, "heads": count} | _summary(scores["least_cost", count])
-                for fraction, count in zip(fractions, counts, strict=True)
-            ],
-        },
-        "identity": identity.as_dict(),
-        "texts": len(texts),
-        "tokens": int(scores["original"].tokens.sum()),
-        "heads": len(assignment),
-        "failed_programs": failures,
-        "seed": seed,
-    }
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        source: PredictionSource,
+        texts: Sequence[Text],
+        *,
+        causal: bool,
+    ) -> None:
+        if not causal and tokenizer.mask_token_id is None:
+            raise UserError(
+                "this model looks ahead, and its tokenizer has no mask token: it has no perplexity of any kind"
+            )
+        self._model = model
+        self._reader = Reader(tokenizer)
+        self._source = source
+        self._texts = texts
+        self._batches = list(_causal(texts, _rows_at_once) if causal else _masked(texts, tokenizer, _rows_at_once))
+
+    def measure(
+        self, assignments: Mapping[Any, Assignment], progress: Callable[[int, int], None] | None = None
+    ) -> dict[Any, Scores]:
+        """Scores of each assignment.
+
+        Texts come in the outer loop, so that predictions are needed for one batch at a time.
+        """
+        totals = {name: np.zeros((4, len(self._texts))) for name in assignments}
+        with torch.no_grad():
+            for index, batch in enumerate(self._batches):
+                original = self._log_probabilities({}, batch)
+                for number, (name, assignment) in enumerate(assignments.items()):
+                    found = self._log_probabilities(assignment, batch) if assignment else original
+                    _add(totals[name], batch, original, found)
+                    if progress is not None:
+                        progress(index * len(assignments) + number + 1, len(self._batches) * len(assignments))
+        return {name: Scores(*total) for name, total in totals.items()}
+
+    def _log_probabilities(self, assignment: Assignment, batch: Batch) -> torch.Tensor:
+        with replacing(self._model, assignment, self._reader, self._source):
+            logits = self._model(input_ids=batch.ids.to(self._model.device)).logits
+        return torch.log_softmax(logits[batch.rows, batch.places].float(), dim=-1)
 
 
-def _check(assignment: Mapping[Head, Program], fractions: Sequence[float], random_orders: int) -> None:
-    if not assignment:
-        raise UserError("no head has a program: there is nothing to replace")
-    if not fractions or min(fractions) < 0 or max(fractions) > 1:
-        raise UserError("fractions: give shares from 0 to 1, such as 0.25")
-    if random_orders < 1:
-        raise UserError("random_orders: at least one random order is needed as a control")
+def _add(total: np.ndarray, batch: Batch, original: torch.Tensor, found: torch.Tensor) -> None:
+    loss = -found.gather(1, batch.targets.to(found.device)[:, None])[:, 0]
+    divergence = (original.exp() * (original - found)).sum(-1)
+    agreed = original.argmax(-1) == found.argmax(-1)
+    for row, values in enumerate((loss, torch.ones_like(loss), divergence, agreed)):
+        np.add.at(total[row], batch.owners, values.double().cpu().numpy())
 
 
-def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(name, done, total)
+def _rows_at_once(n: int) -> int:
+    # A vocabulary of 50,000 and 16 rows of 64 tokens make 51 million numbers; shorter rows, more of them.
+    return max(1, min(LARGEST_BATCH, BATCH_NUMBERS // (50_000 * n)))
 
 
-def _conditions(
-    assignment: Mapping[Head, Program],
-    order: list[Head],
-    cheapest: list[Head],
-    orders: list[list[Head]],
-    counts: Sequence[int],
-    rng: np.random.Generator,
-) -> dict[Hashable, Programs]:
-    """Everything that is measured on the test texts: name -> which heads get which programs."""
-    wrong = shuffled(assignment, rng)
-    conditions: dict[Hashable, Programs] = {"original": {}}
-    for heads in orders:
-        rng.shuffle(heads)
-    for count in counts:
-        best = order[:count]
-        conditions["programs", count] = {head: assignment[head] for head in best}
-        conditions["uniform", count] = dict.fromkeys(best, UNIFORM)
-        conditions["first_token", count] = dict.fromkeys(best, FIRST_TOKEN)
-        conditions["random_programs", count] = {head: wrong[head] for head in best}
-        conditions["least_cost", count] = {head: assignment[head] for head in cheapest[:count]}
-        for index, heads in enumerate(orders):
-            conditions["random_order", index, count] = {head: assignment[head] for head in heads[:count]}
-    for layer in {layer for layer, _ in assignment}:
-        inside = [head for head in assignment if head[0] == layer]
-        conditions["layer", layer] = {head: assignment[head] for head in inside}
-        conditions["uniform layer", layer] = dict.fromkeys(inside, UNIFORM)
-    for head, program in assignment.items():
-        conditions["head", head] = {head: program}
-        conditions["uniform head", head] = {head: UNIFORM}
-    return conditions
+def _causal(texts: Sequence[Text], rows_at_once: Callable[[int], int]) -> Iterator[Batch]:
+    by_length: dict[int, list[int]] = {}
+    for index, text in enumerate(texts):
+        by_length.setdefault(text.n, []).append(index)
+    for n, indices in sorted(by_length.items()):
+        step = rows_at_once(n)
+        for begin in range(0, len(indices), step):
+            picked = indices[begin : begin + step]
+            ids = torch.tensor([texts[index].ids.tolist() for index in picked])
+            yield Batch(
+                ids,
+                torch.arange(len(picked)).repeat_interleave(n - 1),
+                torch.arange(n - 1).repeat(len(picked)),
+                ids[:, 1:].flatten(),
+                np.repeat(picked, n - 1),
+            )
 
 
-def _measure_once(
-    meter: Meter, conditions: Mapping[Hashable, Programs], progress: Callable[[int, int], None] | None
-) -> dict[Hashable, Scores]:
-    """Measures conditions that are the same but for their names only once."""
-    keys = {name: tuple(sorted((h, p.id) for h, p in programs.items())) for name, programs in conditions.items()}
-    different = {keys[name]: programs for name, programs in conditions.items()}
-    measured = meter.measure(different, progress)
-    return {name: measured[key] for name, key in keys.items()}
-
-
-def _summary(scores: Scores) -> dict[str, float]:
-    return {"perplexity": scores.perplexity, "kl": scores.kl, "agreement": scores.agreement}
-
-
-def _rows(
-    scores: Mapping[Hashable, Scores], fractions: Sequence[float], counts: Sequence[int], random_orders: int
-) -> list[dict[str, float]]:
-    rows = []
-    for fraction, count in zip(fractions, counts, strict=True):
-        programs, uniform = scores["programs", count], scores["uniform", count]
-        at_random = [scores["random_order", index, count].perplexity for index in range(random_orders)]
-        advantage, error = programs.paired_difference(uniform)
-        rows.append(
-            {
-                "fraction": fraction,
-                "heads": count,
-                "programs": programs.perplexity,
-                "uniform": uniform.perplexity,
-                "first_token": scores["first_token", count].perplexity,
-                "random_programs": scores["random_programs", count].perplexity,
-                "random_order_mean": float(np.mean(at_random)),
-                "random_order_std": float(np.std(at_random, ddof=1)) if random_orders > 1 else 0.0,
-                "least_cost": scores["least_cost", count].perplexity,
-                "kl": programs.kl,
-                "agreement": programs.agreement,
-                "uniform_kl": uniform.kl,
-                "uniform_agreement": uniform.agreement,
-                "advantage": advantage,
-                "advantage_standard_error": error,
-            }
-        )
-    return rows
-
-
-def _layer_row(scores: Mapping[Hashable, Scores], assignment: Mapping[Head, Program], layer: int) -> dict[str, float]:
-    heads = sum(of == layer for of, _ in assignment)
-    row = {"layer": layer, "heads": heads, "uniform": scores["uniform layer", layer].perplexity}
-    return row | _summary(scores["layer", layer])
-
-
-def _head_row(
-    scores: Mapping[Hashable, Scores], head: Head, assignment: Mapping[Head, Program], head_iou: Mapping[Head, float]
-) -> dict[str, Any]:
-    original, alone = scores["original"], scores["head", head]
-    cost, error = original.paired_difference(alone)
-    return {
-        "head": f"L{head[0]}H{head[1]}",
-        "program": assignment[head].id,
-        "iou": float(head_iou[head]),
-        "cost": cost,
-        "cost_standard_error": error,
-        "uniform_cost": original.paired_difference(scores["uniform head", head])[0],
-    } | _summary(alone)
-
-
-def _correlation(
-    alone: Mapping[Head, Scores], original: Scores, head_iou: Mapping[Head, float]
-) -> dict[str, float | int | None]:
-    """Rank correlation of IoU with the cost of replacing that head alone; None where it is not defined."""
-    iou = [head_iou[head] for head in alone]
-    costs = [scores.mean_loss - original.mean_loss for scores in alone.values()]
-    if len(set(iou)) < 2 or len(set(costs)) < 2 or len(iou) < 3:
-        return {"spearman": None, "p_value": None, "heads": len(iou)}
-    found = spearmanr(iou, costs)
-    return {"spearman": float(found.statistic), "p_value": float(found.pvalue), "heads": len(iou)}
+def _masked(
+    texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase, rows_at_once: Callable[[int], int]
+) -> Iterator[Batch]:
+    special = torch.tensor(sorted(set(tokenizer.all_special_ids)))
+    for index, text in enumerate(texts):
+        ids = torch.tensor(text.ids.tolist())
+        asked = torch.nonzero(~torch.isin(ids, special))[:, 0]
+        step = rows_at_once(text.n)
+        for begin in range(0, len(asked), step):
+            places = asked[begin : begin + step]
+            rows = torch.arange(len(places))
+            masked = ids.repeat(len(places), 1)
+            masked[rows, places] = tokenizer.mask_token_id
+            yield Batch(masked, rows, places, ids[places], np.full(len(places), index))

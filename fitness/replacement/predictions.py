@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fitness.contract import to_prediction
 from fitness.program import Program
 from fitness.sandbox import Outcome, Sandbox
-from fitness.text import Text
+from fitness.scoring.contract import to_prediction
+from fitness.text.view import Text
 
 log = logging.getLogger("headscribe")
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fitness.capture import inspect_heads
 from fitness.errors import UserError
-from fitness.models import Reader, context_length
+from fitness.models.capture import inspect_heads
+from fitness.models.loading import Reader, context_length
 from fitness.program import Program
+from fitness.replacement.conditions import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, shuffled
 from fitness.replacement.heads import Assignment, Head, replacing
 from fitness.replacement.identity import prove_identity
 from fitness.replacement.predictions import PredictionSource, SandboxPredictions
 from fitness.replacement.questions import Question
-from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, Programs, by_iou, heads_at, shuffled
 from fitness.sandbox import Sandbox
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)

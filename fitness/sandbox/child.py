@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.contract import ContractError
 from fitness.program import ENTRY, ProgramError, parse_tree
 from fitness.sandbox.buffer import Buffer, Report
 from fitness.sandbox.confine import Confinement
 from fitness.sandbox.namespace import Namespace
 from fitness.sandbox.outcome import Layers, Limits
-from fitness.static_check import check_source
-from fitness.text import Text
+from fitness.sandbox.static_check import check_source
+from fitness.scoring.contract import ContractError
+from fitness.text.view import Text
 
 FILENAME = "<program>"
 # Ends a child that could not confine itself; a confined program cannot send signals, so it cannot pretend this.

@@ -12,13 +12,13 @@ from itertools import accumulate
 from multiprocessing.util import Finalize
 from types import TracebackType
 
-from fitness.contract import ContractError, check_weights
 from fitness.program import Program
 from fitness.sandbox.buffer import Report
 from fitness.sandbox.outcome import Layers, Limits, Mode, Outcome, SandboxUnavailable
 from fitness.sandbox.process import ServerProcess
 from fitness.sandbox.wire import Closed
-from fitness.text import Text
+from fitness.scoring.contract import ContractError, check_weights
+from fitness.text.view import Text
 
 MESSAGE_CHARACTERS = 400
 ATTEMPTS = 2

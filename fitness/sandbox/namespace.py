@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fitness.static_check import BUILTINS, MODULES, allowed_attribute, module_names
+from fitness.sandbox.static_check import BUILTINS, MODULES, allowed_attribute, module_names
 
 
 class Seeds:

@@ -16,7 +16,7 @@ import numpy as np
 from fitness.sandbox.buffer import Buffer, create, size_for
 from fitness.sandbox.outcome import Limits, SandboxUnavailable
 from fitness.sandbox.wire import RECORD, Closed, receive_exactly, receive_message, send_message
-from fitness.text import Text
+from fitness.text.view import Text
 
 START_SECONDS = 120
 MINIMUM_BYTES = 1 << 16

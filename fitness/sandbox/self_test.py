@@ -7,7 +7,7 @@ import numpy as np
 from fitness.program import Program
 from fitness.sandbox.client import Sandbox
 from fitness.sandbox.outcome import Layers, Limits, Mode, SandboxUnavailable
-from fitness.text import Text
+from fitness.text.view import Text
 
 _KNOWN = "def program(text):\n    return text.distance + 2.0 * text.is_first + text.n\n"
 _EXPECTED = np.array([[5, 2, 1], [6, 3, 2], [7, 4, 3]], dtype=np.float32)

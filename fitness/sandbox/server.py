@@ -24,7 +24,7 @@ from fitness.sandbox.confine import Confinement, address_space
 from fitness.sandbox.namespace import Namespace
 from fitness.sandbox.outcome import Layers, Limits
 from fitness.sandbox.wire import RECORD, Closed, receive_message, send_message
-from fitness.text import Text, fields
+from fitness.text.view import Text, fields
 
 _LIBC = ctypes.PyDLL(None, use_errno=True)
 

@@ -8,19 +8,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from fitness.contract import to_prediction, to_predictions
-from fitness.fit_view import FitView
-from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Outcome
-from fitness.text import Text
-from operators.crossover import Crossover
-from operators.fresh import Fresh
+from fitness.scoring.contract import to_prediction, to_predictions
+from fitness.scoring.fit_view import FitView
+from fitness.scoring.packing import pack
+from fitness.text.view import Text
+from operators.llm.crossover import Crossover
+from operators.llm.fresh import Fresh
+from operators.llm.mutate import Mutate
+from operators.llm.repair import Repair
 from operators.llm.templates import Templates
-from operators.mutate import Mutate
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS
-from operators.repair import Repair
 
 _STRINGS = ("The dog ran . The dog sat", "Lily saw a cat . Lily ran", "A bird sang , and Tom slept")
 

@@ -21,8 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import configs
 from fitness.errors import UserError
-from fitness.text import fields
-from operators.llm.calls import Message
+from fitness.text.view import fields
+from operators.llm.client.calls import Message
 
 SUFFIX = ".md"
 BUILT_IN = Path(configs.__file__).parent / "prompts"

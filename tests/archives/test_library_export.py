@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from archives.compare import compare, read_library_json
 from archives.curves import coverage_curve, curve_order
 from archives.export import function_names, library_json, library_json_text, library_py
+from archives.function_source import as_function, literal
 from archives.library import build_library
 from archives.plots import save_plots
 from archives.reduce import reduce
-from archives.rename import as_function, literal
 from archives.table import ScoreTable
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
-from fitness.text import Text
+from fitness.text.view import Text
 
 WRITTEN = '''\
 === plain
@@ -183,7 +183,7 @@ def library_of(seed=0, sources=SOURCES, heads=20, test=True, **options):
         test=tables[1] if test else None,
         programs=programs,
         costs=costs,
-        behaviours=[f"b-{name}" for name in sources],
+        signatures=[f"b-{name}" for name in sources],
         descriptors=rng.random((len(programs), 2)),
         descriptor_names=["reach", "focus"],
         resamples=50,
@@ -221,7 +221,7 @@ def test_library_py_does_what_the_programs_do_and_says_for_whom():
         assert f"{member.iou_test.value:.3f}" in function.__doc__
         assert "reach" in function.__doc__
     assert names["HEADS"] == {line.label: line.program for line in library.heads}
-    assert "from fitness.text import Text" in names["__doc__"]
+    assert "from fitness.text.view import Text" in names["__doc__"]
 
 
 def test_function_names_are_readable_valid_and_different():
@@ -294,7 +294,7 @@ def test_programs_are_in_common_by_behaviour_though_their_sources_differ():
     two["programs"][0]["behaviour"] = "another"
     assert len(compare(one, two).common) == len(one["programs"]) - 1
     measured = {program["id"]: "same" for program in one["programs"][:1]} | {"another": "same"}
-    assert len(compare(one, two, behaviours=measured).common) == len(one["programs"])
+    assert len(compare(one, two, signatures=measured).common) == len(one["programs"])
 
 
 def test_heads_of_one_library_only_are_listed():

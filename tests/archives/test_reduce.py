@@ -43,12 +43,12 @@ def test_order_of_rows_and_columns_does_not_matter(case, criterion, seed):
     table, costs = case
     rng = np.random.default_rng(seed)
     rows, columns = rng.permutation(len(table.heads)), rng.permutation(len(table.programs))
-    behaviours = [f"b{number // 2}" for number in range(len(table.programs))]
+    signatures = [f"b{number // 2}" for number in range(len(table.programs))]
     turned = ScoreTable(
         table.scores[rows][:, columns], [table.heads[r] for r in rows], [table.programs[c] for c in columns]
     )
-    one = reduce(table, costs=costs, behaviours=behaviours, rounds=20, **criterion)
-    two = reduce(turned, costs=costs[columns], behaviours=[behaviours[c] for c in columns], rounds=20, **criterion)
+    one = reduce(table, costs=costs, signatures=signatures, rounds=20, **criterion)
+    two = reduce(turned, costs=costs[columns], signatures=[signatures[c] for c in columns], rounds=20, **criterion)
     assert [table.programs[p] for p in one.selected] == [turned.programs[p] for p in two.selected]
     for row, place in enumerate(rows):
         chosen = [
@@ -139,7 +139,7 @@ def test_published_shape_is_proven_optimal():
 
 def test_programs_of_equal_behaviour_count_once_and_the_shortest_is_kept():
     table = table_of([[0.9, 0.9, 0.1], [0.9, np.nan, 0.1], [0.1, 0.1, 0.8]])
-    result = reduce(table, costs=[50, 20, 30], behaviours=["x", "x", "y"])
+    result = reduce(table, costs=[50, 20, 30], signatures=["x", "x", "y"])
     assert result.selected.tolist() == [1, 2]
     assert result.duplicates == 1
     assert result.representative.tolist() == [1, 1, 2]
@@ -208,5 +208,5 @@ def test_costs_and_behaviours_must_fit_the_programs():
         reduce(table_of([[0.5, 0.5]]), costs=[1])
     with pytest.raises(ValueError, match="must be positive"):
         reduce(table_of([[0.5, 0.5]]), costs=[1, 0])
-    with pytest.raises(ValueError, match="1 behaviours for 2"):
-        reduce(table_of([[0.5, 0.5]]), behaviours=["a"])
+    with pytest.raises(ValueError, match="1 signatures for 2"):
+        reduce(table_of([[0.5, 0.5]]), signatures=["a"])

@@ -4,7 +4,7 @@ import pytest
 
 from evolve.config import PRESETS, load_config
 from evolve.scheduler import make_scheduler
-from operators.llm.settings import check_models
+from operators.llm.client.settings import check_models
 from operators.registry import LLM_OPERATORS
 
 HUB = {

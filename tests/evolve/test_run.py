@@ -83,7 +83,7 @@ def test_programs_of_library_py_import_with_numpy_alone_and_run(finished, tmp_pa
     script = tmp_path / "use.py"
     script.write_text(
         "import sys, library\n"
-        "from fitness.text import Text\n"
+        "from fitness.text.view import Text\n"
         "text = Text(['<|begin|>', 'One', ' day', ',', ' Tom', ' ran', '.'])\n"
         "for function in library.PROGRAMS.values():\n"
         "    assert function(text).shape == (7, 7)\n"

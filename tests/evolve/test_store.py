@@ -6,7 +6,7 @@ import pytest
 from evolve.store import FILE, ProgramRecord, ProposalRecord, Store
 from fitness.errors import UserError
 from fitness.program import Program
-from fitness.worker import Evaluation
+from fitness.scoring.worker import Evaluation
 
 
 def record(number, ok=True):
@@ -14,7 +14,7 @@ def record(number, ok=True):
     if not ok:
         return ProgramRecord.of(number, program, 0, Evaluation("exception", "no such thing", 2, 1))
     scores = np.random.default_rng(number).random((3, 4)).astype(np.float32)
-    evaluation = Evaluation("ok", scores=scores, descriptors=np.array([0.1, 0.2], np.float32), behaviour="b")
+    evaluation = Evaluation("ok", scores=scores, descriptors=np.array([0.1, 0.2], np.float32), signature="b")
     return ProgramRecord.of(number, program, 0, evaluation)
 
 

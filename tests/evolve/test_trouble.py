@@ -15,8 +15,8 @@ from campaigns import ROOT
 from evolve.campaign import OURS_IN_A_ROW, Campaign, TooManyFailuresOfOursError
 from evolve.config import load_config
 from evolve.store import FILE, Store
-from fitness.pool import Pool
-from fitness.worker import Evaluation
+from fitness.scoring.pool import Pool
+from fitness.scoring.worker import Evaluation
 
 
 def programs(run_dir):

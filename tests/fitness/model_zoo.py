@@ -9,7 +9,7 @@ import torch
 import transformers as tf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from fitness.contract import to_prediction
+from fitness.scoring.contract import to_prediction
 
 VOCABULARY = 300
 WIDE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}

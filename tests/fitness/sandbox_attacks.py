@@ -397,7 +397,8 @@ _SECRETS = _group(
             "    frame = frame.f_back\nif not hits:\n    raise KeyError"
         ),
         "modules": _program(
-            "import sys\nif not set(sys.modules) & {'torch', 'fitness.capture', 'fitness.worker', 'evolve.store'}:\n"
+            "import sys\nif not set(sys.modules) & {'torch', 'fitness.models.capture', 'fitness.scoring.worker',"
+            " 'evolve.store'}:\n"
             "    raise KeyError"
         ),
         "heap": _program(
@@ -415,8 +416,9 @@ _PATCHING = _group(
         "numpy for real": _program("import numpy\nfor k in list(vars(numpy)):\n    vars(numpy)[k] = None", end=_PLAIN),
         "builtins": _program("import builtins\nbuiltins.len = lambda x: 0\nbuiltins.abs = None", end=_PLAIN),
         "the checks": _program(
-            "import fitness.contract, fitness.static_check\nfitness.contract.check_weights = lambda *a: None\n"
-            "fitness.static_check.check_source = lambda *a: None",
+            "import fitness.scoring.contract, fitness.sandbox.static_check\n"
+            "fitness.scoring.contract.check_weights = lambda *a: None\n"
+            "fitness.sandbox.static_check.check_source = lambda *a: None",
             end=_PLAIN,
         ),
         "the text": _program(

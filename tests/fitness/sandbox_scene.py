@@ -29,7 +29,7 @@ from sandbox_attacks import ATTACKS, Attack
 
 from fitness.program import Program, ProgramError
 from fitness.sandbox import Layers, Limits, Outcome, Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 
 LAYERS = {
     "all layers": Layers(),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fitness.adapter import adapt
-from fitness.baselines import baselines
 from fitness.program import Program, ProgramError
 from fitness.sandbox import Sandbox
-from fitness.static_check import check_source
-from fitness.text import Text
+from fitness.sandbox.static_check import check_source
+from fitness.scoring.baselines import baselines
+from fitness.text.view import Text
 
 TOKENS = ["<|begin|>", "Once", " upon", " a", " time", ".", " A", " time", "\n", "!"]
 IDS = [0, 11, 12, 13, 14, 15, 16, 14, 17, 18]

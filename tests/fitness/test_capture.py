@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.capture import (
+from fitness.errors import UserError
+from fitness.models.capture import (
     DATA,
     META,
     Attention,
@@ -18,9 +19,8 @@ from fitness.capture import (
     observe_text,
     open_attention,
 )
-from fitness.errors import UserError
-from fitness.models import Reader, load_model, locate
-from fitness.packing import unpack
+from fitness.models.loading import Reader, load_model, locate
+from fitness.scoring.packing import unpack
 
 STORIES = [model_zoo.STORY, "Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!"]
 
@@ -147,7 +147,7 @@ def test_incomplete_folder_is_refused(tmp_path):
 def test_opening_needs_no_torch(llama, tmp_path):
     folder = capture(llama, STORIES, max_tokens=40, cache=tmp_path).folder
     code = (
-        "import sys; from pathlib import Path; from fitness.capture import open_attention; "
+        "import sys; from pathlib import Path; from fitness.models.capture import open_attention; "
         "print(len(open_attention(Path(sys.argv[1]))), 'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)

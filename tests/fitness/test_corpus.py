@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from fitness.corpus import read_texts, split_texts
 from fitness.errors import UserError
+from fitness.text.corpus import read_texts, split_texts
 
 
 def test_a_text_file_is_cut_at_blank_lines(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fitness.errors import UserError
-from fitness.pool import ATTEMPTS, Pool, split_evenly
+from fitness.scoring.pool import ATTEMPTS, Pool, split_evenly
 
 
 def square_after_dying_once(number, marker):

@@ -1,7 +1,7 @@
 import pytest
 
-from fitness.baselines import baselines
 from fitness.program import Program, ProgramError
+from fitness.scoring.baselines import baselines
 
 SOURCE = '''def program(text):
     """Looks back."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fitness.errors import UserError
-from fitness.models import Reader
+from fitness.models.loading import Reader
 from fitness.program import Program
 from fitness.replacement import replacing
 from fitness.replacement.qa import answered, encode, evaluate_tasks, log_likelihoods
@@ -249,7 +249,7 @@ def test_accuracies_equal_those_of_lm_eval(tmp_path):
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    from fitness.models import context_length, load_model
+    from fitness.models.loading import context_length, load_model
 
     rows = [{"query": q.query, "choices": q.choices, "gold": q.gold} for q in QUESTIONS]
     questions = write(tmp_path / "own.jsonl", *rows)

@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from fitness.errors import UserError
-from fitness.models import Reader
+from fitness.models.hooks import attention_route
+from fitness.models.loading import Reader
 from fitness.program import Program
 from fitness.replacement import own_attention, replaced, replacing
+from fitness.replacement.batch_rows import Row
 from fitness.replacement.heads import place, within_mask
 from fitness.replacement.identity import IdentityError, prove_identity
 from fitness.replacement.predictions import SandboxPredictions, text_key
-from fitness.replacement.rows import Row
-from fitness.routes import attention_route
 from fitness.sandbox import Limits, Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 
 UNIFORM = Program.parse("def program(text):\n    return np.ones((text.n, text.n))\n")
 FIRST = Program.parse("def program(text):\n    return text.is_first * np.ones((text.n, 1))\n")

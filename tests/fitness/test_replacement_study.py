@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.baselines import baselines
-from fitness.capture import capture
-from fitness.corpus import read_texts
 from fitness.errors import UserError
-from fitness.iou import iou as iou_of
-from fitness.models import Reader, load_model
-from fitness.packing import pack
+from fitness.models.capture import capture
+from fitness.models.loading import Reader, load_model
 from fitness.program import Program
 from fitness.replacement import replacing
-from fitness.replacement.measure import Meter, Scores
-from fitness.replacement.perplexity import study
-from fitness.replacement.trajectories import FIRST_TOKEN, UNIFORM, by_iou, heads_at, least_cost, shuffled
+from fitness.replacement.conditions import FIRST_TOKEN, UNIFORM, by_iou, heads_at, least_cost, shuffled
+from fitness.replacement.perplexity import Meter, Scores
+from fitness.replacement.study import study
 from fitness.sandbox import Limits, Sandbox
+from fitness.scoring.baselines import baselines
+from fitness.scoring.iou import iou as iou_of
+from fitness.scoring.packing import pack
+from fitness.text.corpus import read_texts
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")
 SELF = Program.parse("def program(text):\n    return 1.0 * (text.distance == 0)\n")

@@ -13,11 +13,11 @@ import pytest
 import varied_programs
 from sandbox_scene import children
 
-from fitness.baselines import baselines
-from fitness.contract import ContractError, check_weights
 from fitness.program import Program
 from fitness.sandbox import Layers, Limits, Sandbox, SandboxUnavailable, probe
-from fitness.text import Text
+from fitness.scoring.baselines import baselines
+from fitness.scoring.contract import ContractError, check_weights
+from fitness.text.view import Text
 
 ROOT = Path(__file__).parents[2]
 ONE = Text(["Once", " upon", " a", " time", "."])

@@ -14,7 +14,7 @@ from sandbox_scene import LAYERS, Result, Scene, table, try_all
 from fitness.program import Program
 from fitness.sandbox import Layers, Limits, Sandbox
 from fitness.sandbox.seccomp import ALLOWED_CALLS
-from fitness.text import Text
+from fitness.text.view import Text
 
 GROUPS = {
     *("endless", "memory", "processes", "files", "environment", "network", "processes of others", "limits"),

@@ -14,7 +14,7 @@ from sandbox_scene import children
 
 from fitness.program import Program
 from fitness.sandbox import Limits, Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 
 ROOT = Path(__file__).parents[2]
 TEXT = Text(["Once", " upon", " a", " time"])
@@ -27,7 +27,7 @@ OWNER = """
 import sys
 from fitness.program import Program
 from fitness.sandbox import Limits, Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 sandbox = Sandbox([Text(["a", "b"])], limits=Limits(cpu_seconds=60))
 print(sandbox.server_pid, flush=True)
 sandbox.run(Program.parse("def program(text):\\n    while True:\\n        pass\\n"))
@@ -205,10 +205,10 @@ joblib.Parallel(n_jobs=2)(joblib.delayed(run_endless)() for _ in range(2))
 """
 TASK = """
 import os
-from fitness.orphans import end_with_parent
+from fitness.scoring.parent_death import end_with_parent
 from fitness.program import Program
 from fitness.sandbox import Limits, Sandbox
-from fitness.text import Text
+from fitness.text.view import Text
 
 def run_endless():
     end_with_parent()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.contract import ContractError, check_weights, to_prediction
-from fitness.descriptors import content, describe, focus, reach, sink
-from fitness.iou import iou, iou_by_text
-from fitness.packing import Packing, pack, unpack
+from fitness.scoring.contract import ContractError, check_weights, to_prediction
+from fitness.scoring.descriptors import content, describe, focus, reach, sink
+from fitness.scoring.iou import iou, iou_by_text
+from fitness.scoring.packing import Packing, pack, unpack
 
 
 def attention(n, seed, causal=True):

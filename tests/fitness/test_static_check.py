@@ -5,10 +5,10 @@ import ast
 import pytest
 from sandbox_attacks import ATTACKS
 
-from fitness.baselines import baselines
 from fitness.program import ProgramError
-from fitness.static_check import check_source, known_attributes, module_names
-from fitness.text import fields
+from fitness.sandbox.static_check import check_source, known_attributes, module_names
+from fitness.scoring.baselines import baselines
+from fitness.text.view import fields
 
 ACCEPTED = {
     "numpy loops": """

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitness.text import Text, fields
+from fitness.text.view import Text, fields
 
 TOKENS = ["<|begin|>", "Once", ",", " L", "ily", " saw", " a", " red", " ball", ".", ' "', "Hi", ',"', " said", " Lily"]
 TOKENS += [".", "\n", "Tom", " didn", "'", "t", " see", " a", " red", " car", " 3", "!"]

@@ -2,10 +2,10 @@ import model_zoo
 import numpy as np
 import pytest
 
-from fitness.capture import capture
-from fitness.iou import iou_by_text
+from fitness.models.capture import capture
 from fitness.program import Program
-from fitness.worker import Worker, WorkerSpec
+from fitness.scoring.iou import iou_by_text
+from fitness.scoring.worker import Worker, WorkerSpec
 
 STORIES = ["Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!", model_zoo.STORY, "One day it rained."]
 # They predict the same to five decimals, and not to the last bit.
@@ -31,7 +31,7 @@ def evaluated(spec, *programs):
 def test_what_a_program_scores_does_not_depend_on_what_its_worker_met_before(spec):
     (alone,) = evaluated(spec, TWIN)
     first, after = evaluated(spec, ONE, TWIN)
-    assert first.behaviour == after.behaviour
+    assert first.signature == after.signature
     assert not np.array_equal(first.scores, alone.scores)  # or this test would say nothing
     assert np.array_equal(after.scores, alone.scores)
     assert np.array_equal(after.descriptors, alone.descriptors)
@@ -39,7 +39,7 @@ def test_what_a_program_scores_does_not_depend_on_what_its_worker_met_before(spe
 
 def test_equal_predictions_are_scored_once(spec, monkeypatch):
     scored = []
-    monkeypatch.setattr("fitness.worker.iou_by_text", lambda *values: scored.append(1) or iou_by_text(*values))
+    monkeypatch.setattr("fitness.scoring.worker.iou_by_text", lambda *values: scored.append(1) or iou_by_text(*values))
     same = Program.parse(ONE.source.replace("return ", "weights = ") + "    return weights\n")
     one, two = evaluated(spec, ONE, same)
     assert len(scored) == 1

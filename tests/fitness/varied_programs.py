@@ -18,7 +18,7 @@ from fitness.program import Program
 from fitness.sandbox.buffer import Report
 from fitness.sandbox.child import Runner
 from fitness.sandbox.namespace import Namespace
-from fitness.text import Text, fields
+from fitness.text.view import Text, fields
 
 WORDS = (
     'Once upon a time , there was a little girl named Lily . She said , " I am 3 years old ! " and the dog barked . '

@@ -4,12 +4,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from fitness.contract import to_prediction
-from fitness.fit_view import FitView
-from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Sandbox
-from fitness.text import Text
+from fitness.scoring.contract import to_prediction
+from fitness.scoring.fit_view import FitView
+from fitness.scoring.packing import pack
+from fitness.text.view import Text
 from operators.protocol import Parent, Request
 
 STORIES = [

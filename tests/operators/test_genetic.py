@@ -11,7 +11,7 @@ from fit_scene import fit_iou, program, request, shared
 
 from fitness.program import Program
 from operators.genetic import Genetic, Grammar, Kind
-from operators.trial import trial_of
+from operators.shared.fit_scoring import trial_of
 
 READABLE = [
     "def program(text):\n    weights = text.distance >= 0\n    weights = weights * (1 + 9.2 * text.is_name)\n"

@@ -9,9 +9,9 @@ from fake_llm_server import BreakOff, FakeLlmServer, Hang, Raw, Say, Status
 from memory_store import MemoryStore
 from test_llm_client import NO_LIMITS, PROMPT, ask, entry, key, make  # noqa: F401 - a fixture
 
-from operators.llm.budget import Budget
-from operators.llm.calls import Spend, spend_of
-from operators.llm.failures import BudgetSpent, CallFailed, EndpointDown
+from operators.llm.client.budget import Budget
+from operators.llm.client.calls import Spend, spend_of
+from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown
 
 
 def limits(**values):

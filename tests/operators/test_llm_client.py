@@ -18,10 +18,10 @@ from fake_llm_server import (
 from memory_store import MemoryStore
 
 from fitness.errors import UserError
-from operators.llm.calls import answered, conversation, spend_of
-from operators.llm.client import Client
-from operators.llm.failures import CallFailed, EndpointDown, ReplayMiss
-from operators.llm.settings import check_models
+from operators.llm.client.calls import answered, conversation, spend_of
+from operators.llm.client.client import Client
+from operators.llm.client.failures import CallFailed, EndpointDown, ReplayMiss
+from operators.llm.client.settings import check_models
 
 SECRET = "sk-very-secret-0123456789"
 NO_LIMITS = SimpleNamespace(calls=None, tokens=None, usd=None)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from evolve.config import LlmBudget, LlmModel
 from evolve.store import Store
-from operators.llm.client import Client
-from operators.llm.failures import BudgetSpent
+from operators.llm.client.client import Client
+from operators.llm.client.failures import BudgetSpent
 
 path = Path(sys.argv[1])
 client = Client(Store(path, create=not path.exists()), LlmBudget(calls={BUDGET}), max_in_flight={IN_FLIGHT}, retries=2)

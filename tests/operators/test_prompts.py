@@ -6,22 +6,22 @@ import re
 import numpy as np
 import pytest
 
-from fitness.contract import to_prediction
 from fitness.errors import UserError
-from fitness.fit_view import FitView
-from fitness.packing import pack
 from fitness.program import Program
 from fitness.sandbox import Outcome
-from fitness.text import Text, fields
-from operators.crossover import Crossover
-from operators.feedback import profile, quote_error, row_overlaps, strongest_pairs
-from operators.fresh import Fresh
+from fitness.scoring.contract import to_prediction
+from fitness.scoring.fit_view import FitView
+from fitness.scoring.packing import pack
+from fitness.text.view import Text, fields
+from operators.llm.crossover import Crossover
+from operators.llm.feedback import profile, quote_error, row_overlaps, strongest_pairs
+from operators.llm.fresh import Fresh
+from operators.llm.mutate import Mutate
 from operators.llm.prompt_check import check_prompts, examples
+from operators.llm.repair import Repair, repair_values
 from operators.llm.templates import BUILT_IN, Templates, fenced
-from operators.mutate import Mutate
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
-from operators.repair import Repair, repair_values
 
 STORY = "Once there was a dog . The dog ran to Lily . Lily saw the dog and Lily ran".split()
 PREVIOUS = Program.parse("def program(text):\n    return text.distance == 1\n")

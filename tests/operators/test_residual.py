@@ -5,7 +5,7 @@ from fit_scene import HEADS, fit_iou, make_view, program, request, shared
 
 from fitness.program import Program
 from operators.residual import MAX_LINES, Residual
-from operators.source import changing_lines
+from operators.shared.syntax_trees import changing_lines
 
 LOOP = Program.parse(
     "def program(text):\n    w = np.zeros((text.n, text.n))\n    for i in range(text.n):\n"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from fit_scene import make_view, shared, texts
 
-from fitness.contract import to_prediction
-from fitness.packing import pack
 from fitness.program import Program
-from fitness.text import Text
-from operators.expressions import Unsupported
-from operators.sample import Sample
-from operators.trial import Trial, trial_of
+from fitness.scoring.contract import to_prediction
+from fitness.scoring.packing import pack
+from fitness.text.view import Text
+from operators.shared.fit_sample import Sample
+from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.tree_evaluation import Unsupported
 
 PLAIN = [
     "1.0 * (text.distance == 1)",
@@ -140,6 +140,6 @@ def test_predictions_of_a_program_are_remembered_and_cannot_be_written(monkeypat
         assert view.predictions(one) is first
         with pytest.raises(ValueError, match="read-only"):
             first[0] = 1
-        monkeypatch.setattr("fitness.fit_view.REMEMBERED_BYTES", 0)
+        monkeypatch.setattr("fitness.scoring.fit_view.REMEMBERED_BYTES", 0)
         view.predictions(other)
         assert view.predictions(one) is not first

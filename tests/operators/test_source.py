@@ -3,9 +3,9 @@ import ast
 import pytest
 
 from fitness.program import Program
-from fitness.text import fields
-from operators.describe import NOUNS, RELATIONS, UNITS, described
-from operators.source import (
+from fitness.text.view import fields
+from operators.shared.docstrings import NOUNS, RELATIONS, UNITS, described
+from operators.shared.syntax_trees import (
     append_line,
     drop_idle_lines,
     length_of,

@@ -5,8 +5,8 @@ import pytest
 from fit_scene import fit_iou, program, request, shared
 
 from fitness.program import Program
-from operators.source import copy_of, to_source
-from operators.trial import trial_of
+from operators.shared.fit_scoring import trial_of
+from operators.shared.syntax_trees import copy_of, to_source
 from operators.tweak import Edits, Tweak
 
 ONE = Program.parse(

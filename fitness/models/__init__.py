@@ -1,0 +1,1 @@
+"""Loading language models, and their attention: captured, or changed while they run."""

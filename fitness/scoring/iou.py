@@ -1,0 +1,50 @@
+"""IoU of prediction and attention: sum of elementwise minima over sum of elementwise maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fitness.scoring.packing import Packing
+
+
+def iou(predictions: np.ndarray, attention: np.ndarray) -> np.ndarray:
+    """IoU along the last axis; leading axes broadcast.
+
+    With m the sum of minima, the sum of maxima is sum(prediction) + sum(attention) - m, so one pass serves.
+
+    Args:
+        predictions: (..., k) packed, not negative.
+        attention: (..., k) packed, not negative.
+
+    Returns:
+        (...) float64 in [0, 1]; 0 where both are zero everywhere.
+    """
+    shared = np.minimum(predictions, attention).sum(axis=-1, dtype=np.float64)
+    union = predictions.sum(axis=-1, dtype=np.float64) + attention.sum(axis=-1, dtype=np.float64) - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+
+
+def iou_by_text(
+    predictions: np.ndarray, packing: Packing, blocks: Sequence[np.ndarray], sums: np.ndarray
+) -> np.ndarray:
+    """IoU of one program's predictions with every head on every text.
+
+    Args:
+        predictions: (N,) float32, rows sum to 1.
+        packing: how the N elements lie.
+        blocks: the heads' attention on each text, (heads, packed) of any float type.
+        sums: (heads, texts) sums of the blocks along their last axes.
+
+    Returns:
+        (heads, texts) float32 in [0, 1].
+    """
+    shared = np.empty(sums.shape)
+    minima = np.empty((len(sums), int(np.diff(packing.offsets).max())), dtype=np.float32)
+    for text, (prediction, block) in enumerate(zip(packing.split(predictions), blocks, strict=True)):
+        least = minima[:, : len(prediction)]
+        np.minimum(prediction, block, out=least, dtype=np.float32)
+        # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
+        shared[:, text] = np.add.reduce(least, axis=-1)
+    return (shared / (np.array(packing.lengths) + sums - shared)).astype(np.float32)

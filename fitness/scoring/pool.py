@@ -1,0 +1,74 @@
+"""Tasks in parallel through joblib, surviving the loss of a worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from itertools import pairwise
+from typing import Any
+
+import joblib
+from joblib.parallel import BACKENDS
+
+from fitness.errors import UserError
+from fitness.program import Program
+from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_chunk
+
+log = logging.getLogger("headscribe")
+
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+ATTEMPTS = 3
+
+
+class Pool:
+    """Runs batches of pure tasks and returns their results in the order of the tasks.
+
+    Args:
+        workers: number of processes; 1 runs in this process.
+        backend: a joblib backend, `loky` unless there is a reason.
+        on_incident: called with a sentence when a worker was lost and its batch is run again.
+
+    Raises:
+        UserError: for a backend that joblib does not know.
+    """
+
+    def __init__(self, workers: int, backend: str = "loky", on_incident: Callable[[str], None] = log.warning) -> None:
+        if backend not in BACKENDS:
+            raise UserError(
+                f"parallel.backend: joblib has no backend {backend!r}; known: {', '.join(sorted(BACKENDS))}"
+            )
+        self.workers = workers
+        self.backend = backend
+        self._on_incident = on_incident
+
+    def run(self, tasks: Sequence[Task]) -> list[Any]:
+        """Results of all tasks, in their order.
+
+        A worker that dies (killed, out of memory) breaks joblib's whole pool; as tasks are pure, they are run again in
+        a fresh one, up to three times.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                parallel = joblib.Parallel(n_jobs=self.workers, backend=self.backend, batch_size=1, pre_dispatch="all")
+                return list(parallel(joblib.delayed(function)(*arguments) for function, arguments in tasks))
+            except BrokenProcessPool as error:  # loky's TerminatedWorkerError is one
+                reason = (str(error).splitlines() or ["no reason given"])[0]
+                self._on_incident(f"a worker process was lost ({reason}); its tasks run again, attempt {attempt}")
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def evaluate(self, spec: WorkerSpec, programs: Sequence[Program], split: SplitName) -> list[Evaluation]:
+        """Evaluates programs on a split, in their order."""
+        chunks = split_evenly(programs, 2 * self.workers)
+        results = self.run([(evaluate_chunk, (spec, chunk, split)) for chunk in chunks])
+        return [evaluation for result in results for evaluation in result]
+
+
+def split_evenly(items: Iterable[Any], parts: int) -> list[list[Any]]:
+    """Cuts items into at most `parts` runs of neighbours whose lengths differ by at most one; none is empty."""
+    items = list(items)
+    parts = max(1, min(parts, len(items)))
+    bounds = [len(items) * index // parts for index in range(parts + 1)]
+    return [items[begin:end] for begin, end in pairwise(bounds) if end > begin]

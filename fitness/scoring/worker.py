@@ -1,0 +1,191 @@
+"""What one worker process holds: attention of the splits it may read, and a sandbox that holds their texts alone."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import signal
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fitness.models.capture import open_attention
+from fitness.program import Program
+from fitness.sandbox import Limits, Outcome, Sandbox
+from fitness.scoring.contract import to_predictions
+from fitness.scoring.descriptors import describe
+from fitness.scoring.fit_view import FitView
+from fitness.scoring.iou import iou_by_text
+from fitness.scoring.packing import Packing
+from fitness.scoring.parent_death import end_with_parent
+
+SplitName = Literal["fit", "held_out", "test"]
+
+# Blocks up to this size are widened to float32 once, instead of at every program.
+WIDEN_BYTES = 400_000_000
+REMEMBERED_PREDICTIONS = 512
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """All that a worker needs in order to set itself up.
+
+    Attributes:
+        attention: folder of the attention cache, whose texts are those of fit, held_out and test in this order.
+        fit: number of texts in the fit split.
+        held_out: number of texts in the held-out split.
+        test: number of texts in the test split.
+        descriptors: names of the descriptors to measure.
+        sandbox: "strict" or "degraded".
+        limits: CPU time and memory of one program.
+    """
+
+    attention: str
+    fit: int
+    held_out: int
+    test: int
+    descriptors: tuple[str, ...] = ()
+    sandbox: Literal["strict", "degraded"] = "strict"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What running one program on one split gave; a failure is a value too.
+
+    Attributes:
+        kind: "ok", or the kind of failure.
+        message: what went wrong, printable, empty where ok.
+        line: 1-based line of the failure, if known.
+        text: index of the text within the split, if known.
+        scores: (heads, texts) float32 IoU in [0, 1], or None where the program failed.
+        descriptors: (descriptors,) float32, or None.
+        signature: hash of the predictions, equal for programs that predict the same; empty where it failed.
+        degenerate: why a program that ran says nothing ("all zeros"), or empty.
+        cpu_seconds: CPU time of the program itself.
+    """
+
+    kind: str
+    message: str = ""
+    line: int | None = None
+    text: int | None = None
+    scores: np.ndarray | None = None
+    descriptors: np.ndarray | None = None
+    signature: str = ""
+    degenerate: str = ""
+    cpu_seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program ran on every text."""
+        return self.kind == "ok"
+
+
+class Worker:
+    """Runs and scores programs on one attention cache; trusted, and never shared between processes."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        self._attention = open_attention(Path(spec.attention))
+        self._sandbox = Sandbox([], mode=spec.sandbox, limits=spec.limits)
+        self._indices: dict[str, list[int]] = {}
+        self._remembered: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._blocks: dict[str, list[np.ndarray]] = {}
+        self._sums: dict[str, np.ndarray] = {}
+        self._packings: dict[str, Packing] = {}
+        self._view: FitView | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Ends the sandbox."""
+        self._sandbox.close()
+
+    def _range(self, split: SplitName) -> range:
+        spec = self.spec
+        begin = {"fit": 0, "held_out": spec.fit, "test": spec.fit + spec.held_out}[split]
+        return range(begin, begin + {"fit": spec.fit, "held_out": spec.held_out, "test": spec.test}[split])
+
+    def _load(self, split: SplitName) -> None:
+        if split in self._blocks:
+            return
+        wanted = self._range(split)
+        blocks = [self._attention.block(index) for index in wanted]
+        if sum(block.size for block in blocks) * 4 <= WIDEN_BYTES:
+            blocks = [np.asarray(block, dtype=np.float32) for block in blocks]
+        self._indices[split] = self._sandbox.add([self._attention.texts[index] for index in wanted])
+        self._sums[split] = np.stack([self._attention.sums(index) for index in wanted], axis=1)
+        lengths = [self._attention.texts[index].n for index in wanted]
+        self._packings[split] = Packing(lengths, causal=self._attention.causal)
+        self._blocks[split] = blocks
+
+    def view(self) -> FitView:
+        """What operators may see: the fit split."""
+        if self._view is None:
+            self._load("fit")
+            self._view = FitView(
+                [self._attention.texts[index] for index in self._range("fit")],
+                self._blocks["fit"],
+                self._attention.labels,
+                causal=self._attention.causal,
+                sandbox=self._sandbox,
+                indices=self._indices["fit"],
+            )
+        return self._view
+
+    def run(self, program: Program, split: SplitName) -> Outcome:
+        """Runs a program on a split's texts; weights as the program returned them."""
+        with self._lock:
+            self._load(split)
+            return self._sandbox.run(program, self._indices[split])
+
+    def evaluate(self, program: Program, split: SplitName) -> Evaluation:
+        """Scores a program against every head on every text of a split, and measures its descriptors there."""
+        outcome = self.run(program, split)
+        if not outcome.ok:
+            # The index is one of the sandbox's; users count within the split.
+            text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
+            return Evaluation(outcome.kind, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
+        packing = self._packings[split]
+        predictions = to_predictions(packing.pack(outcome.weights), packing)
+        # Equal to the last bit, or what a program scores would depend on what its worker has met before.
+        key = split + hashlib.sha256(predictions.tobytes()).hexdigest()
+        known = self._remembered.get(key)
+        if known is None:
+            scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
+            known = scores, describe(predictions, packing, self.spec.descriptors)
+            self._remembered[key] = known
+            if len(self._remembered) > REMEMBERED_PREDICTIONS:
+                self._remembered.popitem(last=False)
+        return Evaluation(
+            "ok",
+            scores=known[0],
+            descriptors=known[1],
+            signature=signature_of(predictions),
+            degenerate="" if any(weights.any() for weights in outcome.weights) else "all zeros",
+            cpu_seconds=outcome.cpu_seconds,
+        )
+
+
+def signature_of(predictions: np.ndarray) -> str:
+    """Hash of predictions to five decimals: equal where two programs predict the same on every text."""
+    return hashlib.sha256(np.rint(predictions * np.float32(1e5)).astype(np.int32).tobytes()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def worker(spec: WorkerSpec) -> Worker:
+    """This process's worker for a specification, set up at its first task."""
+    if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
+        # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with_parent()
+    return Worker(spec)
+
+
+def evaluate_chunk(spec: WorkerSpec, programs: list[Program], split: SplitName) -> list[Evaluation]:
+    """Task for a worker process: evaluates programs in order."""
+    return [worker(spec).evaluate(program, split) for program in programs]

@@ -1,0 +1,1 @@
+"""What a program sees of a text, and where texts come from."""

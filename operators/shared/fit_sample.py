@@ -1,0 +1,134 @@
+"""The fit split laid flat for operators: queries and keys by index, IoU and its gradient in a few vectorised lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fitness.scoring.packing import pack
+from fitness.text.view import Text
+
+MAX_ELEMENTS = 100_000
+
+
+class Sample:
+    """Queries of the fit split with all their keys, as flat arrays; a subset of the queries where there are many.
+
+    Args:
+        texts: the texts.
+        attention: gives a head's packed attention on all of them, end to end.
+        causal: whether the model's tokens see only themselves and what came before.
+        max_elements: about how many elements to keep.
+
+    One element is one (query, key) pair that the model's mask lets through, N of them in all; one row is one query.
+
+    Attributes:
+        texts: the texts of the fit split.
+        tokens: token strings of all texts, end to end; elements speak of them by index.
+        token_text: (tokens,) int64, text of each token.
+        query: (N,) int64, index of the element's query in `tokens`.
+        key: (N,) int64, index of its key.
+        row: (N,) int64, which row it belongs to.
+        rows: number of rows.
+        square: whether elements are whole (n, n) squares, row by row, the part above the diagonal included.
+        index: (N,) int64, where the elements lie in the packed arrays of all texts, end to end.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        attention: Callable[[int], np.ndarray] | None = None,
+        *,
+        causal: bool,
+        max_elements: int = MAX_ELEMENTS,
+    ) -> None:
+        self.texts = tuple(texts)
+        self.square = not causal
+        self._load = attention
+        sizes = [text.n * text.n if self.square else text.n * (text.n + 1) // 2 for text in texts]
+        self._offsets = np.concatenate([[0], np.cumsum(sizes)])
+        stride = int(np.ceil(self._offsets[-1] / max_elements))
+        self._lay_out([np.arange(index % stride % text.n, text.n, stride) for index, text in enumerate(texts)])
+        self._heads: dict[int, np.ndarray] = {}
+
+    def _lay_out(self, queries: list[np.ndarray]) -> None:
+        self.tokens = tuple(token for text in self.texts for token in text.tokens)
+        lengths = np.array([text.n for text in self.texts])
+        begins = np.concatenate([[0], np.cumsum(lengths)])
+        self.token_text = np.repeat(np.arange(len(self.texts)), lengths)
+        counts = [np.full(len(rows), n) if self.square else rows + 1 for rows, n in zip(queries, lengths, strict=True)]
+        row_keys = np.concatenate(counts)
+        self.rows = len(row_keys)
+        self._starts = np.concatenate([[0], np.cumsum(row_keys)[:-1]])
+        self.row = np.repeat(np.arange(self.rows), row_keys)
+        column = np.arange(len(self.row)) - self._starts[self.row]
+        row_begin = np.repeat(begins[:-1], [len(rows) for rows in queries])
+        row_query = np.concatenate(queries)
+        self.query = (row_begin + row_query)[self.row]
+        self.key = row_begin[self.row] + column
+        row_text = np.repeat(np.arange(len(self.texts)), [len(rows) for rows in queries])
+        self._row_text = row_text
+        self._text_rows = np.bincount(row_text, minlength=len(self.texts)).astype(np.float64)
+        self._text_starts = self._starts[np.searchsorted(row_text, np.arange(len(self.texts)))]
+        packed_row = row_query * lengths[row_text] if self.square else row_query * (row_query + 1) // 2
+        self.index = (self._offsets[:-1][row_text] + packed_row)[self.row] + column
+
+    def attention(self, head: int) -> np.ndarray:
+        """(N,) float32: a head's attention."""
+        if head not in self._heads:
+            if len(self._heads) >= 64:
+                self._heads.clear()
+            if self._load is None:
+                raise ValueError("this sample has no attention")
+            self._heads[head] = self._load(head)[self.index]
+        return self._heads[head]
+
+    def pair(self, name: str) -> np.ndarray:
+        """(N,) values of an (n, n) field, in its own type but for integers, which are int32."""
+        packed = [pack(getattr(text, name), causal=not self.square) for text in self.texts]
+        flat = np.concatenate(packed)[self.index]
+        return flat.astype(np.int32) if flat.dtype.kind == "i" else flat
+
+    def token(self, name: str) -> np.ndarray:
+        """(tokens,) values of a field of one value a token."""
+        return np.concatenate([getattr(text, name) for text in self.texts])
+
+    def row_sums(self, flat: np.ndarray) -> np.ndarray:
+        """(..., rows) sums of (..., N) over the keys of each row."""
+        return np.add.reduceat(flat, self._starts, axis=-1)
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        """(N,) float32 prediction of (N,) weights: rows scaled to sum 1, a row of zeros put on the first token."""
+        sums = self.row_sums(weights)
+        empty = sums <= 0
+        prediction = weights * (1 / np.where(empty, 1, sums)).astype(np.float32)[self.row]
+        if empty.any():
+            prediction[self._starts[empty]] = 1.0
+        return prediction
+
+    def iou_texts(self, prediction: np.ndarray, head: int) -> np.ndarray:
+        """(texts,) float64: IoU of a prediction with a head's attention on the queries of this sample."""
+        shared = self._shared(prediction, head)
+        return shared / np.maximum(2 * self._text_rows - shared, 1e-12)
+
+    def iou(self, prediction: np.ndarray, head: int) -> float:
+        """Mean IoU over texts, in [0, 1]."""
+        return float(self.iou_texts(prediction, head).mean())
+
+    def _shared(self, prediction: np.ndarray, head: int) -> np.ndarray:
+        return np.add.reduceat(np.minimum(prediction, self.attention(head)), self._text_starts, dtype=np.float64)
+
+    def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
+        """(N,) float32: derivative of the mean IoU by each weight, where a minimum is the prediction's.
+
+        With IoU = m / (2 n - m) and m the sum of minima, d IoU / d m = 2 n / (2 n - m)^2.
+        """
+        prediction = self.predict(weights)
+        shared = self._shared(prediction, head)
+        slope = 2 * self._text_rows / (2 * self._text_rows - shared) ** 2 / len(self.texts)
+        low = prediction < self.attention(head)
+        row_low = self.row_sums(np.where(low, prediction, np.float32(0)))
+        sums = self.row_sums(weights)
+        scale = (slope[self._row_text] / np.where(sums > 0, sums, 1)).astype(np.float32)
+        return (low - row_low[self.row]) * scale[self.row]
