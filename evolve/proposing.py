@@ -11,7 +11,7 @@ from evolve.state import Slot
 from evolve.store import Store
 from fitness.scoring.pool import Task, split_evenly
 from fitness.scoring.worker import WorkerSpec
-from operators.llm.repair import repair_values
+from operators.llm.feedback import repair_values
 from operators.protocol import Failure, Parent, Request
 from operators.tasks import OperatorFailed, propose_chunk
 

@@ -14,11 +14,11 @@ from deap import gp
 from fitness.scoring.fit_view import FitView
 from operators.protocol import Proposal, Request
 from operators.shared.docstrings import proposal
-from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.field_types import is_condition
+from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.patterns import EVERYTHING, FADING, dictionary_of, query_side
 from operators.shared.syntax_trees import append_line, expression, program_tree, spell, tree_of
 from operators.shared.tree_evaluation import Unsupported, entry_of
-from operators.tweak import is_condition
 
 OFFSPRING = 8
 FRESH = 0.15
@@ -65,12 +65,12 @@ class Genetic:
 
     def propose(self, request: Request, view: FitView) -> list[Proposal]:
         """One program; nothing where no offspring runs."""
-        trial = trial_of(view)
+        scorer = fit_scorer(view)
         rng = np.random.default_rng(request.seed)
-        grammar = Grammar(trial, rng)
+        grammar = Grammar(scorer, rng)
         parents = [tree for parent in request.parents if (tree := grammar.read(tree_of(parent.program))) is not None]
         # Offspring that only spells a parent anew, or scales it, scores exactly as the parent does.
-        known = {trial.plain_iou(grammar.write(parent), request.head) for parent in parents}
+        known = {scorer.plain_iou(grammar.write(parent), request.head) for parent in parents}
         best: tuple[float, ast.Module, str] | None = None
         with _private_random(request.seed):
             for _ in range(OFFSPRING):
@@ -78,7 +78,7 @@ class Genetic:
                 if len(child) > MAX_NODES:
                     continue
                 tree = grammar.write(child)
-                iou = trial.plain_iou(tree, request.head)
+                iou = scorer.plain_iou(tree, request.head)
                 if iou >= 0 and iou not in known and (best is None or iou > best[0]):
                     best = iou, tree, note
         return [proposal(best[1], best[2])] if best else []
@@ -88,11 +88,11 @@ class Grammar:
     """The typed set, a generator that never dead-ends, and the way from trees to programs and back.
 
     Args:
-        trial: knows the patterns that serve as terminals.
+        scorer: knows the patterns that serve as terminals.
         rng: source of what the generator picks.
     """
 
-    def __init__(self, trial: Trial, rng: np.random.Generator) -> None:
+    def __init__(self, scorer: FitScorer, rng: np.random.Generator) -> None:
         self._rng = rng
         self._primitives: dict[Kind, list[gp.Primitive]] = {}
         self._by_name: dict[str, gp.Primitive] = {}
@@ -100,7 +100,7 @@ class Grammar:
             primitive = gp.Primitive(name, operands, result)
             self._by_name[name] = primitive
             self._primitives.setdefault(result, []).append(primitive)
-        dictionary = dictionary_of(trial)
+        dictionary = dictionary_of(scorer)
         self._fading = list(FADING)
         self._pairs = [source for source in dictionary.pair_sources if source not in (*FADING, EVERYTHING)]
         self._tokens = dictionary.token_sources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fitness.program import Program
 from fitness.scoring.fit_view import FitView
@@ -68,8 +68,13 @@ class Proposal:
         return self.program.source
 
 
+@runtime_checkable
 class Operator(Protocol):
-    """An offline operator; runs in a worker that holds neither key nor database nor held-out data."""
+    """An offline operator: trusted code that runs in a worker process and is given the fit split alone.
+
+    The view is the boundary, not the process: a worker also holds the attention of the held-out and test splits, which
+    it scores programs against, and inherits the environment of the campaign. It does not hold the database.
+    """
 
     name: str
     n_parents: int
@@ -79,6 +84,7 @@ class Operator(Protocol):
         ...
 
 
+@runtime_checkable
 class PromptOperator(Protocol):
     """An LLM operator: it fills in a template; the main process makes the call and reads the reply."""
 

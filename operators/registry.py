@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+
+from operators.protocol import Operator, PromptOperator
 
 OFFLINE_OPERATORS = {
     "residual": ("operators.residual", "Residual"),
@@ -20,11 +21,12 @@ LLM_OPERATORS = {
 }
 
 
-def get_operator(name: str) -> Any:
-    """The operator of this name.
+def get_operator(name: str) -> Operator | PromptOperator:
+    """The operator of this name: an `Operator` where it is offline, a `PromptOperator` where it asks a language model.
 
     Raises:
         KeyError: for a name that is neither in `OFFLINE_OPERATORS` nor in `LLM_OPERATORS`.
     """
     module, attribute = (OFFLINE_OPERATORS | LLM_OPERATORS)[name]
-    return getattr(import_module(module), attribute)()
+    operator: Operator | PromptOperator = getattr(import_module(module), attribute)()
+    return operator

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitness.scoring.fit_view import FitView
-from operators.constants import fit_numbers
 from operators.protocol import Proposal, Request
 from operators.shared.docstrings import proposal
-from operators.shared.fit_scoring import Trial, trial_of
-from operators.shared.patterns import FADING, Candidate, dictionary_of
+from operators.shared.fit_numbers import fit_numbers
+from operators.shared.fit_scoring import FitScorer, fit_scorer
+from operators.shared.patterns import FADING, Pattern, dictionary_of
+from operators.shared.pruning import without_weakest_lines
 from operators.shared.syntax_trees import append_line, can_append, changing_lines, program_tree, step_source, tree_of
 from operators.shared.tree_evaluation import Unsupported
-from operators.simplify import without_weakest_lines
 
 SEARCHED = 10
 REFINED = 6
@@ -40,19 +40,19 @@ class Residual:
 
     def propose(self, request: Request, view: FitView) -> list[Proposal]:
         """One program; nothing where no pattern gains anything."""
-        trial = trial_of(view)
+        scorer = fit_scorer(view)
         rng = np.random.default_rng(request.seed)
         if request.parents:
             tree = tree_of(request.parents[min(int(rng.geometric(0.7)), len(request.parents)) - 1].program)
             if not can_append(tree):
                 return []
         else:
-            tree = _start(request.head, trial, rng)
+            tree = _start(request.head, scorer, rng)
         most = max(MAX_LINES, len(changing_lines(tree)))
-        before = trial.iou(tree, request.head) if request.parents else 0.0
+        before = scorer.iou(tree, request.head) if request.parents else 0.0
         notes = []
         for _ in range(MAX_STEPS):
-            step = best_step(tree, request.head, trial, rng)
+            step = best_step(tree, request.head, scorer, rng)
             if step is None:
                 break
             tree = append_line(tree, step.operation)
@@ -61,10 +61,10 @@ class Residual:
                 break
         if request.parents and not notes:
             return []
-        tree, iou = fit_numbers(tree, request.head, trial, evaluations=POLISH)
-        if trial.is_plain(tree):
-            tree = without_weakest_lines(tree, request.head, trial, most=most, lists=MAX_LISTS, loss=MIN_LOSS)
-            iou = trial.plain_iou(tree, request.head)
+        tree, iou = fit_numbers(tree, request.head, scorer, evaluations=POLISH)
+        if scorer.is_plain(tree):
+            tree = without_weakest_lines(tree, request.head, scorer, most=most, lists=MAX_LISTS, loss=MIN_LOSS)
+            iou = scorer.plain_iou(tree, request.head)
         if iou < before + MIN_LOSS:
             return []
         return [proposal(tree, "; ".join(notes))]
@@ -83,47 +83,47 @@ class Step:
     gain: float
 
 
-def best_step(tree: ast.Module, head: int, trial: Trial, rng: np.random.Generator) -> Step | None:
+def best_step(tree: ast.Module, head: int, scorer: FitScorer, rng: np.random.Generator) -> Step | None:
     """The line that raises a head's IoU most, or None where none does on most texts."""
     adding = True
     try:
-        weights = trial.weights(tree)
+        weights = scorer.weights(tree)
     except Unsupported:
         # Predictions have lost the scale of the weights, which what multiplies them does not need.
-        prediction = trial.prediction(tree)
+        prediction = scorer.prediction(tree)
         if prediction is None:
             return None
         weights, adding = prediction, False
-    sample, dictionary = trial.sample, dictionary_of(trial)
-    line = _Line(weights, head, trial)
-    tried: list[tuple[float, int, Candidate, np.ndarray, float]] = []
-    for candidate in dictionary.search(weights, head, rng, limit=SEARCHED, adding=adding):
-        values = trial.evaluator.pattern(candidate.source)
-        if candidate.times:
+    sample, dictionary = scorer.sample, dictionary_of(scorer)
+    line = _Line(weights, head, scorer)
+    tried: list[tuple[float, int, Pattern, np.ndarray, float]] = []
+    for pattern in dictionary.search(weights, head, rng, limit=SEARCHED, adding=adding):
+        values = scorer.evaluator.pattern(pattern.source)
+        if pattern.times:
             grid: tuple[float, ...] = FACTORS
         else:
             share = float((sample.row_sums(values) / np.maximum(sample.row_sums(weights), 1e-12)).mean())
             grid = tuple(s / (1 - s) / max(share, 1e-9) for s in SHARES)
-        iou, at = max((line.iou(values, c, candidate.times), place) for place, c in enumerate(grid))
-        tried.append((iou, -len(tried), candidate, values, grid[at]))
+        iou, at = max((line.iou(values, c, pattern.times), place) for place, c in enumerate(grid))
+        tried.append((iou, -len(tried), pattern, values, grid[at]))
     tried.sort(key=lambda t: t[:2], reverse=True)
     best: tuple[float, Step] | None = None
-    for iou, _, candidate, values, c in tried[:REFINED]:
-        iou, c = line.refine(values, c, iou, candidate.times)
-        gains = line.iou_texts(values, c, candidate.times) - line.base
+    for iou, _, pattern, values, c in tried[:REFINED]:
+        iou, c = line.refine(values, c, iou, pattern.times)
+        gains = line.iou_texts(values, c, pattern.times) - line.base
         if gains.mean() < max(MIN_GAIN, 1.5 * gains.std() / np.sqrt(len(gains))):
             continue
-        value = gains.mean() - PRICE * len(candidate.source)
+        value = gains.mean() - PRICE * len(pattern.source)
         if best is None or value > best[0]:
-            best = value, Step(step_source(candidate.source, c, times=candidate.times), float(gains.mean()))
+            best = value, Step(step_source(pattern.source, c, times=pattern.times), float(gains.mean()))
     return best[1] if best else None
 
 
 class _Line:
     """IoU along one pattern."""
 
-    def __init__(self, weights: np.ndarray, head: int, trial: Trial) -> None:
-        self.weights, self.head, self.sample = weights, head, trial.sample
+    def __init__(self, weights: np.ndarray, head: int, scorer: FitScorer) -> None:
+        self.weights, self.head, self.sample = weights, head, scorer.sample
         self.base = self.sample.iou_texts(self.sample.predict(weights), head)
 
     def iou_texts(self, values: np.ndarray, c: float, times: bool) -> np.ndarray:
@@ -137,20 +137,20 @@ class _Line:
     def refine(self, values: np.ndarray, c: float, iou: float, times: bool) -> tuple[float, float]:
         factor = 1.8
         for _ in range(3):
-            for trial in (c * factor, c / factor):
-                trial = max(trial, -1.0) if times else trial
-                got = self.iou(values, trial, times)
+            for moved in (c * factor, c / factor):
+                moved = max(moved, -1.0) if times else moved
+                got = self.iou(values, moved, times)
                 if got > iou:
-                    iou, c = got, trial
+                    iou, c = got, moved
                     break
             factor = factor**0.6
         return iou, c
 
 
-def _start(head: int, trial: Trial, rng: np.random.Generator) -> ast.Module:
+def _start(head: int, scorer: FitScorer, rng: np.random.Generator) -> ast.Module:
     """A program of one pattern: most often the best one, at times one of the next."""
-    dictionary, sample = dictionary_of(trial), trial.sample
+    dictionary, sample = dictionary_of(scorer), scorer.sample
     sources = [*dictionary.pair_sources, *FADING]
-    ious = [sample.iou(sample.predict(trial.evaluator.pattern(source)), head) for source in sources]
+    ious = [sample.iou(sample.predict(scorer.evaluator.pattern(source)), head) for source in sources]
     order = np.argsort(-np.array(ious), kind="stable")
     return program_tree(sources[order[min(int(rng.geometric(0.6)) - 1, 3)]])

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitness.scoring.worker import WorkerSpec, worker
-from operators.protocol import Proposal, Request
-from operators.registry import LLM_OPERATORS, get_operator
+from operators.protocol import PromptOperator, Proposal, Request
+from operators.registry import get_operator
 
 
 @dataclass(frozen=True)
 class OperatorFailed:
-    """An operator of ours broke; the message says where."""
+    """An operator raised an exception; the message says where."""
 
     message: str
 
@@ -28,7 +28,7 @@ def propose_chunk(
     for name, request in requests:
         operator = get_operator(name)
         try:
-            if name in LLM_OPERATORS:
+            if isinstance(operator, PromptOperator):
                 answers.append(operator.prompt(request, view))
             else:
                 answers.append(operator.propose(request, view))

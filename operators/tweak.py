@@ -10,10 +10,10 @@ import numpy as np
 
 from fitness.program import Program
 from fitness.scoring.fit_view import FitView
-from fitness.text.view import fields
 from operators.protocol import Proposal, Request
 from operators.shared.docstrings import proposal
-from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.field_types import FIELD_TYPES, is_condition, is_field
+from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.patterns import FADING, dictionary_of, query_side
 from operators.shared.syntax_trees import (
     append_line,
@@ -23,8 +23,8 @@ from operators.shared.syntax_trees import (
     drop_idle_lines,
     expression,
     lines_of,
+    places_of,
     rounded,
-    slots_of,
     step_source,
     to_source,
     tree_of,
@@ -34,7 +34,6 @@ VARIANTS = 6
 MAX_EDITS = 2
 TRIES = 8
 MAX_LINES = 8
-SIGNATURES = {field.name: (field.shape, field.kind) for field in fields()}
 COMPARISONS = (ast.Eq, ast.LtE, ast.GtE, ast.Lt, ast.Gt)
 
 T = TypeVar("T")
@@ -52,12 +51,12 @@ class Tweak:
         if not request.parents:
             return []
         rng = np.random.default_rng(request.seed)
-        trial = trial_of(view)
+        scorer = fit_scorer(view)
         parents = [tree_of(parent.program) for parent in request.parents]
-        edits = Edits(trial, parents[1] if len(parents) > 1 else None).all()
-        plain = trial.is_plain(parents[0])
+        edits = Edits(scorer, parents[1] if len(parents) > 1 else None).all()
+        plain = scorer.is_plain(parents[0])
         before = request.parents[0].program.normalised
-        parent_iou = trial.plain_iou(parents[0], request.head) if plain else -1.0
+        parent_iou = scorer.plain_iou(parents[0], request.head) if plain else -1.0
         best: tuple[float, ast.Module, str] | None = None
         for _ in range(VARIANTS if plain else TRIES):
             tree, names = _varied(parents[0], edits, rng)
@@ -67,7 +66,7 @@ class Tweak:
                 # Trying these takes the sandbox; the campaign does that anyhow.
                 best = 0.0, tree, ", ".join(names)
                 break
-            iou = trial.plain_iou(tree, request.head)
+            iou = scorer.plain_iou(tree, request.head)
             # A variant that scores exactly as its parent predicts the same.
             if iou >= 0 and iou != parent_iou and (best is None or iou > best[0]):
                 best = iou, tree, ", ".join(names)
@@ -95,12 +94,12 @@ class Edits:
     """The edits there are; each changes the tree that it is given, or makes a new one, or finds nothing to change.
 
     Args:
-        trial: knows patterns to add and tokens to list.
+        scorer: knows patterns to add and tokens to list.
         other: a second program that lends parts.
     """
 
-    def __init__(self, trial: Trial, other: ast.Module | None) -> None:
-        self._dictionary = dictionary_of(trial)
+    def __init__(self, scorer: FitScorer, other: ast.Module | None) -> None:
+        self._dictionary = dictionary_of(scorer)
         self._conditions = [source for source in self._dictionary.pair_sources[1:] if source not in FADING]
         self._other = other
 
@@ -123,12 +122,12 @@ class Edits:
 
     def swap_field(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
         """Replaces a field by another of the same shape and type."""
-        places = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_field(node)]
+        places = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_field(node)]
         if not places:
             return None
         node = _pick(places, rng)
-        signature = SIGNATURES[node.attr]
-        others = [name for name, found in SIGNATURES.items() if found == signature and name != node.attr]
+        field_type = FIELD_TYPES[node.attr]
+        others = [name for name, found in FIELD_TYPES.items() if found == field_type and name != node.attr]
         if not others:
             return None
         node.attr = _pick(others, rng)
@@ -157,37 +156,37 @@ class Edits:
 
     def remove_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
         """Keeps one side of a sum, product or condition."""
-        places = [slot for slot in slots_of(tree) if isinstance(slot.node, ast.BinOp)]
+        places = [place for place in places_of(tree) if isinstance(place.node, ast.BinOp)]
         if not places:
             return None
-        slot = _pick(places, rng)
-        node = slot.node
+        place = _pick(places, rng)
+        node = place.node
         assert isinstance(node, ast.BinOp)
         sides = [side for side in (node.left, node.right) if not isinstance(side, ast.Constant)]
         if not sides or not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr)):
             return None
-        slot.put(sides[0] if isinstance(node.op, ast.Sub) else _pick(sides, rng))
+        place.put(sides[0] if isinstance(node.op, ast.Sub) else _pick(sides, rng))
         return tree
 
     def add_condition(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
         """Narrows a pattern to some keys, pairs or queries."""
-        places = [slot for slot in slots_of(tree) if is_condition(slot.node)]
+        places = [place for place in places_of(tree) if is_condition(place.node)]
         if not places:
             return None
-        slot = _pick(places, rng)
-        slot.put(ast.BinOp(slot.node, ast.BitAnd(), self._pattern(rng)))
+        place = _pick(places, rng)
+        place.put(ast.BinOp(place.node, ast.BitAnd(), self._pattern(rng)))
         return tree
 
     def double_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
         """Repeats a term of a sum, with another field."""
-        places = [slot for slot in slots_of(tree) if isinstance(slot.node, ast.BinOp) and _is_term(slot.node)]
+        places = [place for place in places_of(tree) if isinstance(place.node, ast.BinOp) and _is_term(place.node)]
         if not places:
             return None
-        slot = _pick(places, rng)
-        again = copy_of(slot.node)
+        place = _pick(places, rng)
+        again = copy_of(place.node)
         if self.swap_field(ast.Module([ast.Expr(again)], []), rng) is None:
             return None
-        slot.put(ast.BinOp(slot.node, ast.Add(), again))
+        place.put(ast.BinOp(place.node, ast.Add(), again))
         return tree
 
     def add_line(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
@@ -218,8 +217,8 @@ class Edits:
     def splice_part(self, tree: ast.Module, rng: np.random.Generator) -> ast.Module | None:
         """Puts a condition of the other program in the place of one of this."""
         assert self._other is not None
-        places = [slot for slot in slots_of(tree) if is_condition(slot.node)]
-        offered = [slot.node for slot in slots_of(self._other) if is_condition(slot.node)]
+        places = [place for place in places_of(tree) if is_condition(place.node)]
+        offered = [place.node for place in places_of(self._other) if is_condition(place.node)]
         if not places or not offered:
             return None
         _pick(places, rng).put(copy_of(_pick(offered, rng)))
@@ -237,23 +236,6 @@ class Edits:
             return expression(_pick(self._conditions, rng))
         token = _pick(self._dictionary.token_sources, rng)
         return expression(token if choice < 0.7 else query_side(token))
-
-
-def is_condition(node: ast.expr) -> bool:
-    """Whether an expression is plainly true or false element by element."""
-    if isinstance(node, ast.Attribute):
-        return _is_field(node) and SIGNATURES[node.attr][1] == "bool"
-    if isinstance(node, ast.Subscript):
-        return is_condition(node.value)
-    if isinstance(node, ast.Call):
-        return ast.unparse(node.func) == "np.isin"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.BitOr)):
-        return is_condition(node.left) and is_condition(node.right)
-    return isinstance(node, ast.Compare)
-
-
-def _is_field(node: ast.Attribute) -> bool:
-    return isinstance(node.value, ast.Name) and node.value.id == "text" and node.attr in SIGNATURES
 
 
 def _is_term(node: ast.BinOp) -> bool:

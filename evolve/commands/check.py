@@ -31,7 +31,7 @@ from operators.llm.client.failures import CallFailed
 from operators.llm.client.settings import check_models
 from operators.llm.prompt_check import check_prompts
 from operators.llm.templates import Templates
-from operators.protocol import Failure, Parent, Request
+from operators.protocol import Failure, Parent, PromptOperator, Request
 from operators.registry import LLM_OPERATORS, get_operator
 
 # Texts of each split that costs are measured on; costs grow in proportion to the number of texts.
@@ -149,7 +149,7 @@ def _measure_operators(
         if name == "repair":
             chosen = (Parent(parents[0].program, float("nan"), -1, Failure("exception", "NameError", 2)),)
         requests = [Request(head, attention.labels[head], chosen, (0, head)) for head in heads]
-        if name in LLM_OPERATORS:
+        if isinstance(operator, PromptOperator):
             assert templates is not None
             messages = templates.render(name, operator.prompt(requests[0], view))
             prompts[name] = sum(len(message["content"]) for message in messages) / CHARACTERS_A_TOKEN

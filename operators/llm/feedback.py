@@ -14,7 +14,7 @@ from fitness.scoring.contract import to_prediction
 from fitness.scoring.fit_view import FitView
 from fitness.scoring.packing import unpack
 from fitness.text.view import Text, fields
-from operators.protocol import Request
+from operators.protocol import Failure, Request
 
 # Share of the pairs that counts as strongest, as in the published method.
 STRONGEST = 0.025
@@ -235,3 +235,25 @@ def quote_error(message: str) -> str:
 def common_errors(request: Request) -> list[str]:
     """The campaign's most common errors, one quoted line each."""
     return [quote_error(line) for line in request.common_errors]
+
+
+def repair_values(label: str, source: str, failure: Failure) -> dict[str, Any]:
+    """What is said of one failure.
+
+    Args:
+        label: name of the head.
+        source: what failed; need not be a program.
+        failure: how it failed, its message fit to be shown.
+    """
+    lines = source.split("\n")
+    known = failure.line is not None and 0 < failure.line <= len(lines)
+    return {
+        "label": label,
+        "program": source,
+        "kind": failure.kind,
+        "message": quote_error(failure.message) if failure.message else "",
+        "line": failure.line if known else None,
+        "source_line": lines[failure.line - 1].strip() if known and failure.line else "",
+        "sizes": None,
+        "common_errors": [],
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 from fitness.sandbox import Outcome
 from fitness.scoring.fit_view import FitView
-from operators.llm.feedback import common_errors, quote_error
+from operators.llm.feedback import common_errors, repair_values
 from operators.protocol import Failure, Request
 
 # Failures that are the source's own: their messages cannot hold words of held-out texts.
@@ -35,25 +35,3 @@ class Repair:
         values = repair_values(request.label, parent.program.source, failure)
         sizes = [text.n for text in view.texts]
         return values | {"sizes": {"least": min(sizes), "most": max(sizes)}, "common_errors": common_errors(request)}
-
-
-def repair_values(label: str, source: str, failure: Failure) -> dict[str, Any]:
-    """What is said of one failure.
-
-    Args:
-        label: name of the head.
-        source: what failed; need not be a program.
-        failure: how it failed, its message fit to be shown.
-    """
-    lines = source.split("\n")
-    known = failure.line is not None and 0 < failure.line <= len(lines)
-    return {
-        "label": label,
-        "program": source,
-        "kind": failure.kind,
-        "message": quote_error(failure.message) if failure.message else "",
-        "line": failure.line if known else None,
-        "source_line": lines[failure.line - 1].strip() if known and failure.line else "",
-        "sizes": None,
-        "common_errors": [],
-    }

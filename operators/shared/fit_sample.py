@@ -12,7 +12,7 @@ from fitness.text.view import Text
 MAX_ELEMENTS = 100_000
 
 
-class Sample:
+class FitSample:
     """Queries of the fit split with all their keys, as flat arrays; a subset of the queries where there are many.
 
     Args:

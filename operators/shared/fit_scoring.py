@@ -10,13 +10,13 @@ import numpy as np
 from fitness.program import Program, ProgramError
 from fitness.scoring.fit_view import FitView
 from fitness.text.view import Text
-from operators.shared.fit_sample import Sample
+from operators.shared.fit_sample import FitSample
 from operators.shared.tree_evaluation import Evaluator, Unsupported
 
 CHECKED_TOKENS = 24
 
 
-class Trial:
+class FitScorer:
     """Tries programs on the fit split of one view.
 
     Attributes:
@@ -26,12 +26,12 @@ class Trial:
 
     def __init__(self, view: FitView) -> None:
         self._view = view
-        self.sample = Sample(view.texts, view.attention, causal=view.causal)
+        self.sample = FitSample(view.texts, view.attention, causal=view.causal)
         self.evaluator = Evaluator(self.sample)
         # The contract checks whole squares, so what a mask hides must be in order as well.
         longest = max(view.texts, key=len)
         short = Text(longest.tokens[:CHECKED_TOKENS], longest.ids[:CHECKED_TOKENS].tolist())
-        self._square = Evaluator(Sample([short], causal=False))
+        self._square = Evaluator(FitSample([short], causal=False))
 
     def weights(self, tree: ast.Module) -> np.ndarray:
         """(N,) float32 weights of a plain program.
@@ -77,6 +77,6 @@ class Trial:
 
 
 @lru_cache(maxsize=2)
-def trial_of(view: FitView) -> Trial:
-    """The trial of a view, set up at the first call."""
-    return Trial(view)
+def fit_scorer(view: FitView) -> FitScorer:
+    """The scorer of a view, set up at the first call."""
+    return FitScorer(view)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from fitness.text.view import fields
-from operators.shared.fit_scoring import Trial
+from operators.shared.fit_scoring import FitScorer
 from operators.shared.tree_evaluation import Unsupported
 
 EVERYTHING = "text.distance >= 0"
@@ -25,7 +25,7 @@ FADING = tuple(f"np.exp(-np.abs(text.distance) / {tau})" for tau in (1, 2, 4, 8,
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Pattern:
     """A pattern that may explain what a prediction lacks.
 
     Attributes:
@@ -41,7 +41,7 @@ class Dictionary:
     """Patterns of pairs, of keys and of queries; products of two are made while searching.
 
     Args:
-        trial: evaluates the patterns.
+        scorer: evaluates the patterns.
 
     Attributes:
         pair_sources: expressions of (n, n) patterns; the first one is everything that a query sees.
@@ -49,14 +49,14 @@ class Dictionary:
         spellings: the different tokens of the texts.
     """
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
-        sample = trial.sample
+    def __init__(self, scorer: FitScorer) -> None:
+        self.scorer = scorer
+        sample = scorer.sample
         stride = int(np.ceil(len(sample.row) / SCREENED_ELEMENTS))
         self._screen = np.flatnonzero(sample.row % stride == 0)
         self.pair_sources, self._pairs = self._evaluated(_pair_sources())
         self.token_sources, keys = self._evaluated(_token_sources())
-        queries = [trial.evaluator.pattern(query_side(source))[self._screen] for source in self.token_sources]
+        queries = [scorer.evaluator.pattern(query_side(source))[self._screen] for source in self.token_sources]
         self._gates = np.concatenate([keys, np.stack(queries)])
         spellings, self._token_type = np.unique(np.array(sample.tokens), return_inverse=True)
         self.spellings = [str(spelling) for spelling in spellings]
@@ -65,7 +65,7 @@ class Dictionary:
         kept: dict[bytes, tuple[str, np.ndarray]] = {}
         for source in sources:
             try:
-                values = self.trial.evaluator.pattern(source)[self._screen]
+                values = self.scorer.evaluator.pattern(source)[self._screen]
             except Unsupported:
                 continue
             if values.any():
@@ -80,7 +80,7 @@ class Dictionary:
         *,
         limit: int,
         adding: bool = True,
-    ) -> list[Candidate]:
+    ) -> list[Pattern]:
         """The most promising patterns to add to weights or to multiply them with, in no particular order.
 
         Args:
@@ -90,7 +90,7 @@ class Dictionary:
             limit: at most so many of each way.
             adding: whether patterns may be added; weights whose scale is unknown can only be multiplied.
         """
-        sample = self.trial.sample
+        sample = self.scorer.sample
         gradient = sample.gradient(weights, head)
         sums = sample.row_sums(weights)
         inverse = (1 / np.where(sums > 0, sums, np.inf)).astype(np.float32)[sample.row]
@@ -103,7 +103,7 @@ class Dictionary:
 
     def _ranked(
         self, gradient: np.ndarray, mass: np.ndarray, pairs: np.ndarray, limit: int, *, times: bool
-    ) -> list[Candidate]:
+    ) -> list[Pattern]:
         """Candidates by the first-order gain of IoU, times the part of the moved mass that is gain."""
         gain, spent = self._moments(np.stack([gradient[self._screen], mass[self._screen]]), pairs)
         score = gain * np.abs(gain) / np.maximum(spent, 1e-9)
@@ -111,7 +111,7 @@ class Dictionary:
             score = np.abs(score)  # a factor may lower weights as well
         # How sums are rounded depends on how many threads form them; equal patterns must stay equal all the same.
         score = np.round(score / max(float(score.max()), 1e-30), 5)
-        found: list[Candidate] = []
+        found: list[Pattern] = []
         seen: list[tuple[float, float]] = []
         used: Counter[str] = Counter()
         for place in np.argsort(-score, kind="stable")[: 20 * limit].tolist():
@@ -123,7 +123,7 @@ class Dictionary:
             if max(used[part] for part in parts) < 3 and not any(_alike(moments, earlier) for earlier in seen):
                 seen.append(moments)
                 used.update(set(parts) - {EVERYTHING})
-                found.append(Candidate(_product(*parts), times))
+                found.append(Pattern(_product(*parts), times))
         return found
 
     def _moments(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -157,9 +157,9 @@ class Dictionary:
         key, query = divmod(place - len(pairs) * 2 * count, count)
         return self.token_sources[key], query_side(self.token_sources[query])
 
-    def _words(self, gradient: np.ndarray) -> list[Candidate]:
+    def _words(self, gradient: np.ndarray) -> list[Pattern]:
         """Lists of tokens whose keys deserve more, or less, on most texts where they occur."""
-        sample = self.trial.sample
+        sample = self.scorer.sample
         texts, types = len(sample.texts), len(self.spellings)
         per_token = np.bincount(sample.key, weights=gradient, minlength=len(sample.tokens))
         cell = sample.token_text * types + self._token_type
@@ -172,7 +172,7 @@ class Dictionary:
             order = [int(t) for t in np.argsort(-sign * total, kind="stable") if sure[t] and sign * total[t] > 0]
             for length in sorted({min(length, len(order)) for length in WORD_LISTS} - {0}):
                 listed = sorted(self.spellings[t] for t in order[:length])
-                found.append(Candidate(f"np.isin(text.tokens, {listed!r})", True))
+                found.append(Pattern(f"np.isin(text.tokens, {listed!r})", True))
         return found
 
 
@@ -220,6 +220,6 @@ def _token_sources() -> Iterator[str]:
 
 
 @lru_cache(maxsize=2)
-def dictionary_of(trial: Trial) -> Dictionary:
-    """The dictionary of a trial, evaluated at the first call."""
-    return Dictionary(trial)
+def dictionary_of(scorer: FitScorer) -> Dictionary:
+    """The dictionary of a scorer, evaluated at the first call."""
+    return Dictionary(scorer)

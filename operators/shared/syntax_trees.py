@@ -96,42 +96,42 @@ def expression(source: str) -> ast.expr:
 
 
 @dataclass(frozen=True)
-class Slot:
+class Place:
     """A place in a syntax tree that holds one expression, and can hold another.
 
     Attributes:
         holder: the node whose child it is.
         name: the holder's field.
-        place: index where that field is a list, else None.
+        index: index where that field is a list, else None.
     """
 
     holder: ast.AST
     name: str
-    place: int | None = None
+    index: int | None = None
 
     @property
     def node(self) -> ast.expr:
         """What it holds now."""
         value = getattr(self.holder, self.name)
-        return value if self.place is None else value[self.place]
+        return value if self.index is None else value[self.index]
 
     def put(self, node: ast.expr) -> None:
         """Holds another expression from now on."""
-        if self.place is None:
+        if self.index is None:
             setattr(self.holder, self.name, node)
         else:
-            getattr(self.holder, self.name)[self.place] = node
+            getattr(self.holder, self.name)[self.index] = node
 
 
-def slots_of(tree: ast.AST) -> list[Slot]:
+def places_of(tree: ast.AST) -> list[Place]:
     """Every place of a tree that holds an expression which is read, outer ones before inner ones."""
     found = []
     for holder in ast.walk(tree):
         for name, value in ast.iter_fields(holder):
             children = enumerate(value) if isinstance(value, list) else [(None, value)]
             found += [
-                Slot(holder, name, place)
-                for place, child in children
+                Place(holder, name, index)
+                for index, child in children
                 if isinstance(child, ast.expr) and not isinstance(getattr(child, "ctx", None), ast.Store)
             ]
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from fitness.program import ENTRY
 from fitness.text.view import fields
-from operators.shared.fit_sample import Sample
+from operators.shared.fit_sample import FitSample
 
 CACHED_ARRAYS = 96
 
@@ -76,7 +76,7 @@ class Evaluator:
         sample: where to evaluate.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: FitSample) -> None:
         self.sample = sample
         self._remembered: OrderedDict[str, Value] = OrderedDict()
         self._shapes = {field.name: field.shape for field in fields()}

@@ -4,7 +4,8 @@ import pytest
 from fit_scene import fit_iou, program, request, shared
 
 from fitness.program import Program
-from operators.constants import Constants, numbers_of
+from operators.constants import Constants
+from operators.shared.fit_numbers import numbers_of
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from fit_scene import fit_iou, program, request, shared
 
 from fitness.program import Program
 from operators.genetic import Genetic, Grammar, Kind
-from operators.shared.fit_scoring import trial_of
+from operators.shared.fit_scoring import fit_scorer
 
 READABLE = [
     "def program(text):\n    weights = text.distance >= 0\n    weights = weights * (1 + 9.2 * text.is_name)\n"
@@ -31,7 +31,7 @@ def view():
 
 @pytest.fixture
 def grammar(view):
-    return Grammar(trial_of(view), np.random.default_rng(0))
+    return Grammar(fit_scorer(view), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("source", READABLE)

@@ -14,11 +14,11 @@ from fitness.scoring.fit_view import FitView
 from fitness.scoring.packing import pack
 from fitness.text.view import Text, fields
 from operators.llm.crossover import Crossover
-from operators.llm.feedback import profile, quote_error, row_overlaps, strongest_pairs
+from operators.llm.feedback import profile, quote_error, repair_values, row_overlaps, strongest_pairs
 from operators.llm.fresh import Fresh
 from operators.llm.mutate import Mutate
 from operators.llm.prompt_check import check_prompts, examples
-from operators.llm.repair import Repair, repair_values
+from operators.llm.repair import Repair
 from operators.llm.templates import BUILT_IN, Templates, fenced
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator

@@ -8,8 +8,8 @@ from fitness.program import Program
 from fitness.scoring.contract import to_prediction
 from fitness.scoring.packing import pack
 from fitness.text.view import Text
-from operators.shared.fit_sample import Sample
-from operators.shared.fit_scoring import Trial, trial_of
+from operators.shared.fit_sample import FitSample
+from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.tree_evaluation import Unsupported
 
 PLAIN = [
@@ -46,23 +46,23 @@ def source(expression):
 
 @pytest.mark.parametrize("expression", PLAIN)
 def test_plain_programs_give_what_the_sandbox_gives(view, expression):
-    trial = trial_of(view)
-    tried = trial.sample.predict(trial.weights(ast.parse(source(expression))))
+    scorer = fit_scorer(view)
+    tried = scorer.sample.predict(scorer.weights(ast.parse(source(expression))))
     np.testing.assert_allclose(tried, view.predictions(Program.parse(source(expression))), atol=2e-6)
 
 
 @pytest.mark.parametrize("expression", NOT_PLAIN)
 def test_other_programs_are_left_to_the_sandbox(view, expression):
     with pytest.raises(Unsupported):
-        trial_of(view).weights(ast.parse(source(expression)))
+        fit_scorer(view).weights(ast.parse(source(expression)))
 
 
 def test_what_the_causal_mask_hides_must_keep_the_contract_too(view):
     # Below the diagonal this is in order; at a distance of -1 it divides by zero, which the sandbox refuses.
-    trial, tree = trial_of(view), ast.parse(source("1 / (1 + text.distance)"))
-    assert (trial.evaluator.weights(tree) > 0).all()
-    assert trial.plain_iou(tree, 0) == -1
-    assert trial.iou(tree, 0) == -1
+    scorer, tree = fit_scorer(view), ast.parse(source("1 / (1 + text.distance)"))
+    assert (scorer.evaluator.weights(tree) > 0).all()
+    assert scorer.plain_iou(tree, 0) == -1
+    assert scorer.iou(tree, 0) == -1
 
 
 def test_loops_are_tried_in_the_sandbox(view):
@@ -70,21 +70,21 @@ def test_loops_are_tried_in_the_sandbox(view):
         "def program(text):\n    w = np.zeros((text.n, text.n))\n"
         "    for i in range(text.n):\n        w[i, max(0, i - 1)] = 1\n    return w\n"
     )
-    trial = trial_of(view)
-    assert trial.plain_iou(tree, 0) == -1
-    assert trial.iou(tree, 0) == pytest.approx(trial.plain_iou(ast.parse(source("text.distance == 1")), 0), abs=1e-5)
+    scorer = fit_scorer(view)
+    assert scorer.plain_iou(tree, 0) == -1
+    assert scorer.iou(tree, 0) == pytest.approx(scorer.plain_iou(ast.parse(source("text.distance == 1")), 0), abs=1e-5)
 
 
 def test_iou_is_that_of_the_view(view):
-    sample = Sample(view.texts, view.attention, causal=True)
+    sample = FitSample(view.texts, view.attention, causal=True)
     prediction = view.predictions(Program.parse(source("np.exp(-np.abs(text.distance) / 4)")))
     for head in range(len(view.labels)):
         np.testing.assert_allclose(sample.iou_texts(prediction, head), view.iou_texts(prediction, head), atol=2e-4)
 
 
 def test_a_sample_of_queries_estimates_the_iou_of_all(view):
-    whole = Sample(view.texts, view.attention, causal=True)
-    part = Sample(view.texts, view.attention, causal=True, max_elements=len(whole.row) // 3)
+    whole = FitSample(view.texts, view.attention, causal=True)
+    part = FitSample(view.texts, view.attention, causal=True, max_elements=len(whole.row) // 3)
     prediction = view.predictions(Program.parse(source("np.exp(-np.abs(text.distance) / 4)")))
     assert 0.2 * len(whole.row) < len(part.row) < 0.5 * len(whole.row)
     np.testing.assert_array_equal(whole.attention(1)[part.index], part.attention(1))
@@ -93,7 +93,7 @@ def test_a_sample_of_queries_estimates_the_iou_of_all(view):
 
 
 def test_elements_know_their_query_and_key(view):
-    sample = Sample(view.texts, view.attention, causal=True, max_elements=1000)
+    sample = FitSample(view.texts, view.attention, causal=True, max_elements=1000)
     assert [sample.tokens[q] == sample.tokens[k] for q, k in zip(sample.query, sample.key, strict=True)] == [
         bool(same) for same in sample.pair("same")
     ]
@@ -101,7 +101,7 @@ def test_elements_know_their_query_and_key(view):
 
 
 def test_the_gradient_is_the_slope_of_the_iou(view):
-    sample = Sample(view.texts, view.attention, causal=True)
+    sample = FitSample(view.texts, view.attention, causal=True)
     rng = np.random.default_rng(1)
     weights = rng.random(len(sample.row)).astype(np.float32) + 0.5
     direction = rng.random(len(sample.row)).astype(np.float32)
@@ -115,7 +115,7 @@ def test_the_gradient_is_the_slope_of_the_iou(view):
 
 def test_a_row_of_zeros_goes_to_the_first_token():
     text = Text(["a", "b", "c"])
-    sample = Sample([text], causal=True)
+    sample = FitSample([text], causal=True)
     weights = np.array([0, 1, 1, 0, 0, 0], dtype=np.float32)
     square = np.array([[0, 0, 0], [1, 1, 0], [0, 0, 0]])
     np.testing.assert_allclose(sample.predict(weights), pack(to_prediction(square, causal=True), causal=True))
@@ -124,10 +124,10 @@ def test_a_row_of_zeros_goes_to_the_first_token():
 def test_models_that_look_ahead_have_whole_squares():
     view, sandbox = make_view(causal=False)
     with sandbox:
-        trial = Trial(view)
+        scorer = FitScorer(view)
         tree = ast.parse(source("1.0 * (text.distance == -1) + 0.1"))
-        assert len(trial.sample.row) == sum(text.n**2 for text in texts())
-        assert trial.plain_iou(tree, 0) == pytest.approx(
+        assert len(scorer.sample.row) == sum(text.n**2 for text in texts())
+        assert scorer.plain_iou(tree, 0) == pytest.approx(
             view.iou(view.predictions(Program.parse(ast.unparse(tree))), 0), abs=1e-3
         )
 

@@ -10,7 +10,7 @@ from operators.shared.syntax_trees import (
     drop_idle_lines,
     length_of,
     lines_of,
-    slots_of,
+    places_of,
     spell,
     step_source,
     to_source,
@@ -78,8 +78,8 @@ def test_lines_that_need_other_variables_are_not_lent():
 
 def test_slots_hold_what_is_put_there():
     found = tree("return 0.5 * text.same")
-    slot = next(slot for slot in slots_of(found) if isinstance(slot.node, ast.Attribute))
-    slot.put(ast.Attribute(ast.Name("text"), "same_word"))
+    place = next(place for place in places_of(found) if isinstance(place.node, ast.Attribute))
+    place.put(ast.Attribute(ast.Name("text"), "same_word"))
     assert body(found) == ["return 0.5 * text.same_word"]
 
 

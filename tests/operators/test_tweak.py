@@ -5,7 +5,7 @@ import pytest
 from fit_scene import fit_iou, program, request, shared
 
 from fitness.program import Program
-from operators.shared.fit_scoring import trial_of
+from operators.shared.fit_scoring import fit_scorer
 from operators.shared.syntax_trees import copy_of, to_source
 from operators.tweak import Edits, Tweak
 
@@ -30,7 +30,7 @@ def view():
 
 def test_every_edit_changes_the_program_into_one_that_parses(view):
     parent, other = ast.parse(ONE.source), ast.parse(OTHER.source)
-    for name, edit in Edits(trial_of(view), other).all().items():
+    for name, edit in Edits(fit_scorer(view), other).all().items():
         results = [edit(copy_of(parent), np.random.default_rng(seed)) for seed in range(6)]
         changed = {Program.parse(to_source(tree)).id for tree in results if tree is not None} - {ONE.id}
         assert changed, name
@@ -38,7 +38,7 @@ def test_every_edit_changes_the_program_into_one_that_parses(view):
 
 def test_edits_leave_the_other_parent_as_it_is(view):
     other = ast.parse(OTHER.source)
-    for name, edit in Edits(trial_of(view), other).all().items():
+    for name, edit in Edits(fit_scorer(view), other).all().items():
         for seed in range(6):
             edit(copy_of(ast.parse(ONE.source)), np.random.default_rng(seed))
         assert ast.unparse(other) == OTHER.normalised, name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from operators.llm.client.calls import Spend
 from operators.llm.client.failures import BudgetSpent
-from operators.llm.client.settings import Limits
+from operators.llm.client.settings import SpendLimits
 
 # Room for rounding where sums of dollars are compared.
 TINY_USD = 1e-12
@@ -30,7 +30,7 @@ class Budget:
         spent: what earlier sessions spent.
     """
 
-    def __init__(self, limits: Limits, spent: Spend | None = None) -> None:
+    def __init__(self, limits: SpendLimits, spent: Spend | None = None) -> None:
         self._limits = limits
         self._spent = spent or Spend()
         self._in_flight: list[Reservation] = []

@@ -15,7 +15,7 @@ from operators.llm.client.failures import CallFailed, EndpointDown
 from operators.llm.client.keys import api_key
 from operators.llm.client.ledger import Call, Ledger
 from operators.llm.client.request import Requests, Unanswered
-from operators.llm.client.settings import Limits, ModelEntry
+from operators.llm.client.settings import ModelEntry, SpendLimits
 
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Client:
     def __init__(
         self,
         store: CallStore,
-        limits: Limits,
+        limits: SpendLimits,
         *,
         max_in_flight: int,
         retries: int,

@@ -10,7 +10,7 @@ from operators.llm.client.budget import Budget, Reservation
 from operators.llm.client.calls import CallStore, Message, Reply, Spend, call_key, spend_of
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown, ReplayMiss
 from operators.llm.client.request import Answer, Unanswered, most_prompt_tokens
-from operators.llm.client.settings import Limits, ModelEntry, cost_usd, longest_reply, sampling
+from operators.llm.client.settings import ModelEntry, SpendLimits, cost_usd, longest_reply, sampling
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Ledger:
         limits: what may be spent, by all sessions on the store together.
     """
 
-    def __init__(self, store: CallStore, limits: Limits) -> None:
+    def __init__(self, store: CallStore, limits: SpendLimits) -> None:
         self._store = store
         self.budget = Budget(limits, spend_of(store.calls()))
 

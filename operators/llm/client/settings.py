@@ -13,7 +13,7 @@ OWN_FIELDS = ("model", "messages", "temperature", "max_tokens", "n", "stream")
 LENGTH_FIELD = "max_completion_tokens"
 
 
-class Price(Protocol):
+class TokenPrice(Protocol):
     """Dollars per million tokens."""
 
     @property
@@ -46,7 +46,7 @@ class ModelEntry(Protocol):
         ...
 
     @property
-    def price_per_million(self) -> Price:
+    def price_per_million(self) -> TokenPrice:
         """Dollars per million tokens."""
         ...
 
@@ -76,7 +76,7 @@ class ModelEntry(Protocol):
         ...
 
 
-class Limits(Protocol):
+class SpendLimits(Protocol):
     """What may be spent at the most; None is no limit."""
 
     @property

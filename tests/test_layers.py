@@ -1,0 +1,65 @@
+"""The plan of the house, DESIGN in one test each: who may import whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
+
+ROOT = Path(__file__).resolve().parents[1]
+# Each may import itself and what stands before it.
+LAYERS = ["configs", "fitness", "archives", "operators", "evolve", "headscribe"]
+OPERATORS = [module for module, _ in (OFFLINE_OPERATORS | LLM_OPERATORS).values()]
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules that a file imports anywhere, also within functions and for type checking alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize(("package", "above"), [(low, LAYERS[at + 1 :]) for at, low in enumerate(LAYERS[:-1])])
+def test_nothing_imports_upwards(package: str, above: list[str]):
+    upwards = [(str(path), name) for path in sources(package) for name in imported(path) if name.split(".")[0] in above]
+    assert not upwards
+
+
+def test_the_layers_are_found_and_do_import_downwards():
+    found = {low: {name.split(".")[0] for path in sources(low) for name in imported(path)} for low in LAYERS}
+    assert all("fitness" in found[package] for package in ("archives", "operators", "evolve"))
+    assert all(sources(package) for package in LAYERS[:-1])
+
+
+@pytest.mark.parametrize("module", OPERATORS)
+def test_no_operator_imports_another(module: str):
+    others = [other for other in OPERATORS if other != module]
+    found = set(imported(ROOT / f"{module.replace('.', '/')}.py"))
+    assert not [(name, other) for name in found for other in others if within(name, other)]
+
+
+def test_what_operators_share_imports_no_operator():
+    for path in sources("operators/shared"):
+        assert not [name for name in imported(path) if any(within(name, operator) for operator in OPERATORS)], path
+
+
+def test_the_client_knows_no_operator_and_no_template():
+    client = "operators.llm.client"
+    for path in sources("operators/llm/client"):
+        known = [name for name in imported(path) if within(name, "operators")]
+        assert all(within(name, client) for name in known), path
