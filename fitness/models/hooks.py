@@ -33,11 +33,13 @@ class Override:
         heads: the heads whose attention is replaced.
         weights: (batch, len(heads), queries, keys), rows as they shall count; already masked.
         valid: (batch, len(heads)) bool, False where a head keeps its own attention; None where it never does.
+        added: (len(heads), width) what is put on top of weights times values, for every query; None for nothing.
     """
 
     heads: list[int]
     weights: torch.Tensor
     valid: torch.Tensor | None = None
+    added: torch.Tensor | None = None
 
 
 Observe = Callable[[int, torch.Tensor], None]
@@ -50,15 +52,19 @@ class Route:
 
     Attributes:
         base: name of the model's own attention implementation, `eager` or `sdpa`.
-        observe: called with layer and (batch, heads, queries, keys) weights after the softmax.
+        observe: called with layer and (batch, heads, queries, keys) weights after the softmax, the model's own also
+            where others take their place; they are part of the graph that autograd records.
         replace: called with layer, the shape of its weights, what the mask allows ((batch or 1, 1, queries, keys), True
             where a query may look, or None for everywhere) and a tensor whose type and device the weights shall have.
+        observe_output: called with layer and (batch, queries, heads, width) what the heads give, before the output
+            projection; never called for a model outside transformers' attention interface.
         layers: number of attention layers met so far in the forward pass.
     """
 
     base: str
     observe: Observe | None = None
     replace: Replace | None = None
+    observe_output: Observe | None = None
     layers: itertools.count[int] = field(default_factory=itertools.count)
 
 
@@ -67,7 +73,11 @@ _CURRENT: ContextVar[Route | None] = ContextVar("headscribe_route", default=None
 
 @contextlib.contextmanager
 def attention_route(
-    model: PreTrainedModel, *, observe: Observe | None = None, replace: Replace | None = None
+    model: PreTrainedModel,
+    *,
+    observe: Observe | None = None,
+    replace: Replace | None = None,
+    observe_output: Observe | None = None,
 ) -> Iterator[None]:
     """While open, every forward pass of the model shows its attention to `observe`, or asks `replace` for another.
 
@@ -83,7 +93,7 @@ def attention_route(
         raise UserError("this model's attention is already being replaced or captured; leave that context first")
     if base not in ("eager", "sdpa"):
         raise UserError(f"the model runs {base} attention; load it with attn_implementation='eager' or 'sdpa'")
-    route = Route(base, observe, replace)
+    route = Route(base, observe, replace, observe_output)
     with contextlib.ExitStack() as stack:
         if uses_interface(model):
             AttentionInterface.register(IMPLEMENTATION, _attend)
@@ -129,10 +139,6 @@ def _attend(
     if route is None:
         raise UserError("only a part of the model was called while its attention is replaced; call the model itself")
     layer = _layer_of(module, route)
-    if route.observe is not None:
-        output, weights = _eager_of(module)(module, query, key, value, attention_mask, **options)
-        route.observe(layer, weights)
-        return output, weights
     override = None
     if route.replace is not None:
         allowed = None
@@ -140,20 +146,33 @@ def _attend(
             mask = attention_mask[:, :1, :, : key.shape[-2]]
             allowed = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
         override = route.replace(layer, (*query.shape[:3], key.shape[-2]), allowed, value)
-    if override is None:
-        return _own(route, module, query, key, value, attention_mask, options)
-    group = query.shape[1] // value.shape[1]
-    whole = len(override.heads) == query.shape[1]
-    values = value[:, [head // group for head in override.heads]] if group > 1 or not whole else value
-    replaced = torch.matmul(override.weights, values).transpose(1, 2)
-    if whole and override.valid is None:
+    whole = override is not None and len(override.heads) == query.shape[1] and override.valid is None
+    if override is not None and whole and route.observe is None:
         # Nothing of the layer's own attention is wanted: neither its products of queries and keys nor its softmax.
-        return replaced.contiguous(), override.weights
+        return _replaced_output(override, query, value).contiguous(), override.weights
     output, weights = _own(route, module, query, key, value, attention_mask, options)
+    if route.observe is not None and weights is not None:
+        route.observe(layer, weights)
+    if route.observe_output is not None:
+        route.observe_output(layer, output)
+    if override is None:
+        return output, weights
+    replaced = _replaced_output(override, query, value)
     output[:, :, override.heads] = _choose(override, replaced, output[:, :, override.heads], heads_axis=2)
     if weights is not None:
+        if route.observe is not None:
+            weights = weights.clone()  # the observer, and autograd, keep the model's own
         weights[:, override.heads] = _choose(override, override.weights, weights[:, override.heads], heads_axis=1)
     return output, weights
+
+
+def _replaced_output(override: Override, query: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """(batch, queries, len(override.heads), width) what the replaced heads give."""
+    group = query.shape[1] // value.shape[1]
+    every = group == 1 and len(override.heads) == query.shape[1]
+    values = value if every else value[:, [head // group for head in override.heads]]
+    replaced = torch.matmul(override.weights, values).transpose(1, 2)
+    return replaced if override.added is None else replaced + override.added
 
 
 def _choose(override: Override, new: torch.Tensor, own: torch.Tensor, heads_axis: int) -> torch.Tensor:
@@ -185,7 +204,8 @@ def _own(
     mask: torch.Tensor | None,
     options: dict[str, Any],
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    function = AttentionInterface()["sdpa"] if route.base == "sdpa" else _eager_of(module)
+    fast = route.base == "sdpa" and route.observe is None
+    function = AttentionInterface()["sdpa"] if fast else _eager_of(module)
     return function(module, query, key, value, mask, **options)
 
 
@@ -250,6 +270,11 @@ class _SoftmaxTap(TorchFunctionMode):
         override = self._route.replace(self._layer, tuple(result.shape), allowed, result)
         if override is None:
             return result
+        if override.added is not None:
+            raise UserError(
+                "this model computes its attention out of reach of transformers' interface: a head's attention can be "
+                "replaced, but not its output"
+            )
         result = result.clone()
         result[:, override.heads] = _choose(override, override.weights, result[:, override.heads], heads_axis=1)
         return result

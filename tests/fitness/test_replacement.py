@@ -9,8 +9,8 @@ from fitness.models.loading import Reader
 from fitness.program import Program
 from fitness.replacement import own_attention, replaced, replacing
 from fitness.replacement.batch_rows import Row
-from fitness.replacement.heads import place, within_mask
 from fitness.replacement.identity import IdentityError, prove_identity
+from fitness.replacement.override import place, within_mask
 from fitness.replacement.predictions import SandboxPredictions, text_key
 from fitness.sandbox import Limits, Sandbox
 from fitness.text.view import Text
@@ -315,10 +315,10 @@ def test_models_outside_the_interface_must_run_eager(ids):
         pass
 
 
-def test_sliding_window_gives_a_row_its_lost_mass_back():
+def test_sliding_window_gives_a_row_its_lost_mass_back_and_leaves_an_emptied_row_empty():
     weights = torch.tensor([[[[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0], [0.5, 0.3, 0.2, 0.0], [1.0, 0.0, 0.0, 0.0]]]])
     allowed = torch.ones(4, 4).tril().triu(-1).bool()[None, None]
-    expected = [[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0.6, 0.4, 0], [0, 0, 1.0, 0]]
+    expected = [[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0.6, 0.4, 0], [0, 0, 0, 0]]
     assert torch.allclose(within_mask(weights, allowed), torch.tensor([[expected]]))
     assert torch.equal(within_mask(weights, None), weights)
 
