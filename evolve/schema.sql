@@ -21,6 +21,8 @@ CREATE TABLE programs (
     degenerate TEXT NOT NULL,
     signature TEXT NOT NULL,
     cpu_seconds REAL NOT NULL,
+    masked_mass REAL,               -- share of its weight on tokens that the query cannot see
+    empty_rows REAL,                -- share of its rows that are empty after the mask
     descriptors BLOB,               -- (descriptors,)
     iou BLOB                        -- (heads,) mean over held-out texts
 );
@@ -50,4 +52,11 @@ CREATE INDEX proposals_call ON proposals (call);
 CREATE TABLE calls (
     key TEXT PRIMARY KEY,           -- hash of model, settings, messages and sample number
     record TEXT NOT NULL            -- JSON: request, reply, tokens, cost, purpose
+);
+CREATE TABLE test_reads (
+    number INTEGER PRIMARY KEY,     -- order of reading, from 1
+    time TEXT NOT NULL,             -- UTC
+    reader TEXT NOT NULL,           -- the command that read test scores
+    programs INTEGER NOT NULL,      -- programs that the campaign had evaluated by then
+    scored INTEGER NOT NULL         -- programs whose test scores were read
 );

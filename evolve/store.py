@@ -17,7 +17,7 @@ from fitness.errors import UserError
 from fitness.program import Program
 from fitness.scoring.worker import Evaluation
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE = "campaign.sqlite"
 # Ids are entered in no order, so a step touches pages all over their index; they are kept at hand.
 CACHE_KIB = 32 << 10
@@ -252,7 +252,7 @@ class Store:
     def _records(self, condition: str, parameters: Sequence[Any] = ()) -> Iterator[ProgramRecord]:
         columns = (
             "number, id, source, length, step, kind, message, line, text, degenerate, signature, cpu_seconds, "
-            "descriptors, iou"
+            "masked_mass, empty_rows, descriptors, iou"
         )
         for row in self._rows(f"SELECT {columns} FROM programs {condition}", parameters):
             yield _record(row)
@@ -330,7 +330,7 @@ def _array(blob: bytes) -> np.ndarray:
 def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> None:
     result = record.evaluation
     connection.execute(
-        "INSERT INTO programs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO programs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             record.number,
             record.id,
@@ -344,6 +344,8 @@ def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> No
             result.degenerate,
             result.signature,
             result.cpu_seconds,
+            result.masked_mass,
+            result.empty_rows,
             None if result.descriptors is None else result.descriptors.astype("<f4").tobytes(),
             None if record.iou is None else record.iou.astype("<f4").tobytes(),
         ),
@@ -351,9 +353,8 @@ def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> No
 
 
 def _record(row: Sequence[Any]) -> ProgramRecord:
-    number, identity, source, length, step, kind, message, line, text, degenerate, signature, cpu, descriptors, iou = (
-        row
-    )
+    number, identity, source, length, step, kind, message, line, text, degenerate, signature, cpu, *rest = row
+    masked_mass, empty_rows, descriptors, iou = rest
     evaluation = Evaluation(
         kind,
         message,
@@ -363,6 +364,8 @@ def _record(row: Sequence[Any]) -> ProgramRecord:
         signature=signature,
         degenerate=degenerate,
         cpu_seconds=cpu,
+        masked_mass=masked_mass,
+        empty_rows=empty_rows,
     )
     return ProgramRecord(number, identity, source, length, step, evaluation, None if iou is None else _array(iou))
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from fitness.scoring.packing import Packing
+
+# Beyond these a program is degenerate: the search is told that it says next to nothing.
+MOSTLY_EMPTY = 0.5
+MOSTLY_MASKED = 0.75
 
 
 class ContractError(ValueError):
@@ -37,6 +44,36 @@ def check_weights(weights: np.ndarray, n: int) -> None:
         )
 
 
+def scale_rows(weights: np.ndarray, starts: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The row rule, for scoring, operators, reports and replacement alike.
+
+    A row of one visible key is 1, as the model has no choice there; any other row is scaled to sum 1, and stays empty
+    where it has no weight on what its query may see.
+
+    Args:
+        weights: (N,) finite, not negative: what the mask lets through, row by row.
+        starts: (R,) where each row begins.
+        keys: (R,) how many keys each row has.
+
+    Returns:
+        (N,) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> scale_rows(np.array([0, 3, 1, 0, 0, 0]), np.array([0, 1, 3]), np.array([1, 2, 3])).tolist()
+        [1.0, 0.75, 0.25, 0.0, 0.0, 0.0]
+    """
+    if weights.dtype.itemsize > 4:
+        # Sums of very large numbers would overflow, and shares in very small ones vanish.
+        peak = np.maximum.reduceat(weights, starts)
+        weights = weights / np.repeat(np.where(peak > 0, peak, 1), keys)
+    total = np.add.reduceat(weights, starts, dtype=np.float64)
+    scaled = np.empty(weights.shape, dtype=np.float32)
+    np.multiply(weights, np.repeat(1 / np.where(total > 0, total, 1), keys), out=scaled, casting="same_kind")
+    scaled[starts[keys == 1]] = 1
+    return scaled
+
+
 def to_prediction(weights: np.ndarray, *, causal: bool) -> np.ndarray:
     """Turns checked weights into a prediction.
 
@@ -45,7 +82,7 @@ def to_prediction(weights: np.ndarray, *, causal: bool) -> np.ndarray:
         causal: whether the model's tokens see only themselves and what came before.
 
     Returns:
-        (n, n) float32: causal mask applied, rows scaled to sum 1, a row of zeros put on the first token.
+        (n, n) float32: causal mask applied, then `scale_rows`.
     """
     packing = Packing([len(weights)], causal=causal)
     return packing.unpack(to_predictions(packing.pack([weights]), packing))[0]
@@ -59,13 +96,44 @@ def to_predictions(weights: np.ndarray, packing: Packing) -> np.ndarray:
         packing: how the N elements lie.
 
     Returns:
-        (N,) float32: rows scaled to sum 1, a row of zeros put on the first token.
+        (N,) float32: rows that sum to 1 or are empty, as `scale_rows` says.
     """
-    if weights.dtype.itemsize > 4:
-        # Sums of very large numbers would overflow, and shares in very small ones vanish.
-        peak = np.maximum.reduceat(weights, packing.row_starts)
-        weights = weights / packing.spread(np.where(peak > 0, peak, 1))
-    total = packing.row_sums(weights)
-    prediction = (weights * packing.spread(1 / np.where(total > 0, total, 1))).astype(np.float32)
-    prediction[packing.row_starts[total == 0]] = 1
-    return prediction
+    return scale_rows(weights, packing.row_starts, packing.row_keys)
+
+
+@dataclass(frozen=True)
+class Waste:
+    """What of a program's weights cannot count.
+
+    Attributes:
+        masked_mass: weight on tokens that the query cannot see, as a share of its row's; mean over rows with weight.
+        empty_rows: share of the rows that are empty after the mask.
+    """
+
+    masked_mass: float
+    empty_rows: float
+
+    @property
+    def degenerate(self) -> str:
+        """Why the program says next to nothing, or empty. Weight on all tokens alike loses nearly half to the mask."""
+        if self.empty_rows > MOSTLY_EMPTY:
+            return f"{self.empty_rows:.0%} of its rows are empty: no weight on any token that the query can see"
+        if self.masked_mass > MOSTLY_MASKED:
+            return f"{self.masked_mass:.0%} of its weight lies on tokens that come after the query"
+        return ""
+
+
+def waste(matrices: Sequence[np.ndarray], packing: Packing) -> Waste:
+    """What of a program's weights the mask takes, and what it leaves empty.
+
+    Args:
+        matrices: one checked (n, n) float32 array per text, as the program returned it.
+        packing: how their elements lie once packed.
+    """
+    total = np.concatenate([matrix.sum(axis=1, dtype=np.float64) for matrix in matrices])
+    seen = packing.row_sums(packing.pack(matrices))
+    filled = total > 0
+    masked = 1 - seen[filled] / total[filled]
+    # A row of one visible key is never empty.
+    empty = (seen <= 0) & (packing.row_keys > 1)
+    return Waste(float(masked.mean()) if filled.any() else 0.0, float(empty.mean()))

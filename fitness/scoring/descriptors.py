@@ -9,22 +9,23 @@ import numpy as np
 
 from fitness.scoring.packing import Packing, unpack
 
-# Of one program's predictions on all texts: (N,) float32, packed, rows sum to 1.
+# Of one program's predictions on all texts: (N,) float32, packed, rows sum to 1 or are empty.
 Descriptor = Callable[[np.ndarray, Packing], float]
 
 
 def reach(predictions: np.ndarray, packing: Packing) -> float:
     """Mean distance looked back, on a logarithmic scale: 0 = the token itself, 1 = as far as the text goes."""
     lengths = np.array(packing.lengths)
-    mean = packing.text_sums(predictions * packing.distance) / lengths
+    filled = np.maximum(packing.filled_rows(predictions), 1)
+    mean = packing.text_sums(predictions * packing.distance) / filled
     return float((np.log1p(mean) / np.log1p(np.maximum(1, (lengths - 1) / 2))).mean())
 
 
 def focus(predictions: np.ndarray, packing: Packing) -> float:
     """One minus the rows' entropy over that of an even row: 0 = spread evenly, 1 = one token a row."""
     entropy = -packing.row_sums(predictions * np.log(np.where(predictions > 0, predictions, 1)))
-    # A row of one key has no choice, and says nothing.
-    open_rows = packing.row_keys > 1
+    # A row of one key has no choice, and an empty one makes none: they say nothing.
+    open_rows = (packing.row_keys > 1) & (packing.row_sums(predictions) > 0)
     even = np.log(np.where(open_rows, packing.row_keys, 2))
     rows = np.add.reduceat(open_rows, packing.text_rows[:-1], dtype=np.int64)
     if not rows.any():
@@ -62,7 +63,8 @@ def _beginning(packed: np.ndarray, length: int, n: int, packing: Packing) -> np.
     if packing.causal:
         return packed[: n * (n + 1) // 2]
     corner = unpack(packed, length, causal=False)[:n, :n]
-    return corner / np.maximum(corner.sum(axis=1, keepdims=True), 1e-9)
+    total = corner.sum(axis=1, keepdims=True)
+    return corner / np.where(total > 0, total, 1)
 
 
 DESCRIPTORS: dict[str, Descriptor] = {"reach": reach, "focus": focus, "sink": sink, "content": content}

@@ -31,8 +31,11 @@ def iou_by_text(
 ) -> np.ndarray:
     """IoU of one program's predictions with every head on every text.
 
+    With m the sum of minima, r the rows of a prediction that are not empty and n the sum of the attention, which is its
+    number of rows, IoU = m / (n + r - m): an empty row shares nothing.
+
     Args:
-        predictions: (N,) float32, rows sum to 1.
+        predictions: (N,) float32, rows sum to 1 or are empty.
         packing: how the N elements lie.
         blocks: the heads' attention on each text, (heads, packed) of any float type.
         sums: (heads, texts) sums of the blocks along their last axes.
@@ -47,4 +50,4 @@ def iou_by_text(
         np.minimum(prediction, block, out=least, dtype=np.float32)
         # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
         shared[:, text] = np.add.reduce(least, axis=-1)
-    return (shared / (np.array(packing.lengths) + sums - shared)).astype(np.float32)
+    return (shared / (packing.filled_rows(predictions) + sums - shared)).astype(np.float32)

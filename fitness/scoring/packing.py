@@ -100,6 +100,11 @@ class Packing:
         """(texts,) float64: sums of (N,) over each text."""
         return np.add.reduceat(flat, self.offsets[:-1], dtype=np.float64)
 
+    def filled_rows(self, flat: np.ndarray) -> np.ndarray:
+        """(texts,) int64: how many rows of each text have an element of (N,) that is not 0."""
+        filled = np.logical_or.reduceat(flat != 0, self.row_starts)
+        return np.add.reduceat(filled, self.text_rows[:-1], dtype=np.int64)
+
     def spread(self, rows: np.ndarray) -> np.ndarray:
         """(N,): the value of each element's row, from (R,)."""
         return np.repeat(rows, self.row_keys)

@@ -17,7 +17,7 @@ import numpy as np
 from fitness.models.capture import open_attention
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox
-from fitness.scoring.contract import to_predictions
+from fitness.scoring.contract import to_predictions, waste
 from fitness.scoring.descriptors import describe
 from fitness.scoring.fit_view import FitView
 from fitness.scoring.iou import iou_by_text
@@ -67,6 +67,8 @@ class Evaluation:
         descriptors: (descriptors,) float32, or None.
         signature: hash of the predictions, equal for programs that predict the same; empty where it failed.
         degenerate: why a program that ran says nothing ("all zeros"), or empty.
+        masked_mass: share of its weight that lies on tokens the query cannot see, in [0, 1]; None where it failed.
+        empty_rows: share of its rows that are empty after the mask, in [0, 1]; None where it failed.
         cpu_seconds: CPU time of the program itself.
     """
 
@@ -78,6 +80,8 @@ class Evaluation:
     descriptors: np.ndarray | None = None
     signature: str = ""
     degenerate: str = ""
+    masked_mass: float | None = None
+    empty_rows: float | None = None
     cpu_seconds: float = 0.0
 
     @property
@@ -161,12 +165,15 @@ class Worker:
             self._remembered[key] = known
             if len(self._remembered) > REMEMBERED_PREDICTIONS:
                 self._remembered.popitem(last=False)
+        lost = waste(outcome.weights, packing)
         return Evaluation(
             "ok",
             scores=known[0],
             descriptors=known[1],
             signature=signature_of(predictions),
-            degenerate="" if any(weights.any() for weights in outcome.weights) else "all zeros",
+            degenerate=lost.degenerate if any(weights.any() for weights in outcome.weights) else "all zeros",
+            masked_mass=lost.masked_mass,
+            empty_rows=lost.empty_rows,
             cpu_seconds=outcome.cpu_seconds,
         )
 

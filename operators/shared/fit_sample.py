@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fitness.scoring.contract import scale_rows
 from fitness.scoring.packing import pack
 from fitness.text.view import Text
 
@@ -58,10 +59,10 @@ class FitSample:
         begins = np.concatenate([[0], np.cumsum(lengths)])
         self.token_text = np.repeat(np.arange(len(self.texts)), lengths)
         counts = [np.full(len(rows), n) if self.square else rows + 1 for rows, n in zip(queries, lengths, strict=True)]
-        row_keys = np.concatenate(counts)
-        self.rows = len(row_keys)
-        self._starts = np.concatenate([[0], np.cumsum(row_keys)[:-1]])
-        self.row = np.repeat(np.arange(self.rows), row_keys)
+        self._row_keys = np.concatenate(counts)
+        self.rows = len(self._row_keys)
+        self._starts = np.concatenate([[0], np.cumsum(self._row_keys)[:-1]])
+        self.row = np.repeat(np.arange(self.rows), self._row_keys)
         column = np.arange(len(self.row)) - self._starts[self.row]
         row_begin = np.repeat(begins[:-1], [len(rows) for rows in queries])
         row_query = np.concatenate(queries)
@@ -99,18 +100,13 @@ class FitSample:
         return np.add.reduceat(flat, self._starts, axis=-1)
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        """(N,) float32 prediction of (N,) weights: rows scaled to sum 1, a row of zeros put on the first token."""
-        sums = self.row_sums(weights)
-        empty = sums <= 0
-        prediction = weights * (1 / np.where(empty, 1, sums)).astype(np.float32)[self.row]
-        if empty.any():
-            prediction[self._starts[empty]] = 1.0
-        return prediction
+        """(N,) float32 prediction of (N,) weights."""
+        return scale_rows(weights, self._starts, self._row_keys)
 
     def iou_texts(self, prediction: np.ndarray, head: int) -> np.ndarray:
         """(texts,) float64: IoU of a prediction with a head's attention on the queries of this sample."""
         shared = self._shared(prediction, head)
-        return shared / np.maximum(2 * self._text_rows - shared, 1e-12)
+        return shared / np.maximum(self._union(prediction) - shared, 1e-12)
 
     def iou(self, prediction: np.ndarray, head: int) -> float:
         """Mean IoU over texts, in [0, 1]."""
@@ -119,14 +115,20 @@ class FitSample:
     def _shared(self, prediction: np.ndarray, head: int) -> np.ndarray:
         return np.add.reduceat(np.minimum(prediction, self.attention(head)), self._text_starts, dtype=np.float64)
 
+    def _union(self, prediction: np.ndarray) -> np.ndarray:
+        """(texts,) float64: rows of the attention and rows of a prediction that are not empty, together."""
+        filled = np.logical_or.reduceat(prediction != 0, self._starts)
+        return self._text_rows + np.bincount(self._row_text, filled, minlength=len(self.texts))
+
     def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
         """(N,) float32: derivative of the mean IoU by each weight, where a minimum is the prediction's.
 
-        With IoU = m / (2 n - m) and m the sum of minima, d IoU / d m = 2 n / (2 n - m)^2.
+        With IoU = m / (u - m), m the sum of minima and u that of both arrays, d IoU / d m = u / (u - m)^2.
         """
         prediction = self.predict(weights)
         shared = self._shared(prediction, head)
-        slope = 2 * self._text_rows / (2 * self._text_rows - shared) ** 2 / len(self.texts)
+        union = self._union(prediction)
+        slope = union / (union - shared) ** 2 / len(self.texts)
         low = prediction < self.attention(head)
         row_low = self.row_sums(np.where(low, prediction, np.float32(0)))
         sums = self.row_sums(weights)

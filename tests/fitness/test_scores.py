@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.scoring.contract import ContractError, check_weights, to_prediction
+from fitness.scoring.contract import ContractError, check_weights, to_prediction, to_predictions, waste
 from fitness.scoring.descriptors import content, describe, focus, reach, sink
 from fitness.scoring.iou import iou, iou_by_text
 from fitness.scoring.packing import Packing, pack, unpack
@@ -57,9 +57,34 @@ def test_prediction_is_causal_with_rows_of_sum_one():
     assert np.allclose(to_prediction(np.ones((3, 3)), causal=False), 1 / 3)
 
 
-def test_a_row_of_zeros_goes_to_the_first_token():
+def test_an_empty_row_stays_empty_and_the_only_visible_key_gets_all():
     weights = np.array([[0, 1, 1], [0, 0, 1], [0, 1, 1.0]])
-    assert np.allclose(to_prediction(weights, causal=True), [[1, 0, 0], [1, 0, 0], [0, 0.5, 0.5]])
+    assert np.allclose(to_prediction(weights, causal=True), [[1, 0, 0], [0, 0, 0], [0, 0.5, 0.5]])
+    assert np.allclose(to_prediction(weights, causal=False), [[0, 0.5, 0.5], [0, 0, 1], [0, 0.5, 0.5]])
+
+
+def test_attending_to_the_next_token_alone_scores_one_nth_and_is_degenerate():
+    n = 20
+    following = np.eye(n, k=1)
+    packing = Packing([n], causal=True)
+    first = pack(to_prediction(np.eye(n)[[0] * n], causal=True), causal=True)[None]
+    predictions = to_predictions(packing.pack([following]), packing)
+    found = iou_by_text(predictions, packing, [first], first.sum(axis=1, keepdims=True))
+    assert found[0, 0] == pytest.approx(1 / n)  # shares row 0: m = 1, r = 1, so 1 / (n + 1 - 1)
+    assert iou(predictions, first)[0] == pytest.approx(1 / n)
+    lost = waste([following.astype(np.float32)], packing)
+    assert lost.masked_mass == pytest.approx(1)
+    assert lost.empty_rows == pytest.approx(19 / 20)
+    assert "rows are empty" in lost.degenerate
+
+
+def test_weight_on_every_token_alike_is_not_degenerate():
+    lost = waste([np.ones((9, 9), dtype=np.float32)], Packing([9], causal=True))
+    assert lost.masked_mass == pytest.approx(4 / 9)
+    assert lost.empty_rows == 0
+    assert lost.degenerate == ""
+    later = np.triu(np.full((9, 9), 99.0), 1) + 1
+    assert "after the query" in waste([later.astype(np.float32)], Packing([9], causal=True)).degenerate
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e300])

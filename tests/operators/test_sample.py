@@ -113,7 +113,7 @@ def test_the_gradient_is_the_slope_of_the_iou(view):
     assert float((sample.gradient(weights, 2) * direction).sum()) == pytest.approx(slope, rel=0.02)
 
 
-def test_a_row_of_zeros_goes_to_the_first_token():
+def test_a_row_of_zeros_stays_empty_here_as_in_scoring():
     text = Text(["a", "b", "c"])
     sample = FitSample([text], causal=True)
     weights = np.array([0, 1, 1, 0, 0, 0], dtype=np.float32)
