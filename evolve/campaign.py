@@ -67,7 +67,7 @@ class Campaign:
     interrupted: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
-        self.state = SearchState(self.config, self.heads)
+        self.state = SearchState(self.config, self.heads, self.spec.own)
         self._planned: dict[int, list[Slot]] = {}
         self._next_plan = 1
         self._seconds = self.store.seconds()

@@ -12,10 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-# Sums over several threads differ in their last bits, and results must not depend on how many workers share the cores.
-# Workers inherit this; torch has threads of its own.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
 app = typer.Typer(
     name="headscribe",
     help="Searches for short Python programs that reproduce the attention heads of language models.",

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import configs
 from fitness.errors import UserError
+from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
 from fitness.text.corpus import demo_path
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
@@ -73,7 +74,7 @@ class Search(Section):
         lag: how many steps ahead of their evaluation programs are proposed; slow proposals (an LLM's) want more.
         choice: how slots are given to operators: by their fixed shares, or by what each has earned.
         bins: bins of each descriptor axis.
-        descriptors: the behaviour axes.
+        descriptors: the behaviour axes; one's own as `package.module:name`.
     """
 
     batch: Count = 32
@@ -86,7 +87,7 @@ class Search(Section):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in DESCRIPTORS:
+            if name not in DESCRIPTORS and not is_own(name):
                 raise ValueError(f"unknown descriptor {name!r}{nearest(name, DESCRIPTORS)}")
         if not names or len(set(names)) < len(names):
             raise ValueError("name at least one descriptor, each once")
@@ -187,7 +188,7 @@ class Config(Section):
         model: folder, bundled name or hub name of the target.
         texts: corpus, see `fitness.text.corpus.read_texts`.
         max_tokens: length to which texts are cut.
-        operators: operator -> share of the slots.
+        operators: operator -> share of the slots; one's own as `package.module:Name`.
         attention_cache: folder for captured attention; None is the user's cache folder.
     """
 
@@ -216,7 +217,7 @@ class Config(Section):
     def _known(cls, shares: dict[str, float]) -> dict[str, float]:
         known = [*OFFLINE_OPERATORS, *LLM_OPERATORS]
         for name in shares:
-            if name not in known:
+            if name not in known and not is_own(name):
                 raise ValueError(f"unknown operator {name!r}{nearest(name, known)}")
         if not sum(shares.values()) > 0:
             raise ValueError("give at least one operator a share above 0")

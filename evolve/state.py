@@ -14,6 +14,7 @@ from archives.grid import AddResult, Axis, Grid
 from evolve.config import Config
 from evolve.scheduler import Arm, make_scheduler
 from evolve.store import ProgramRecord, ProposalRecord
+from fitness.own import Own
 from operators.registry import get_operator
 
 # Tags that keep the random streams of one campaign apart.
@@ -74,8 +75,9 @@ class SearchState:
         ours: failures of ours in a row.
     """
 
-    def __init__(self, config: Config, heads: int) -> None:
+    def __init__(self, config: Config, heads: int, own: Sequence[Own] = ()) -> None:
         self.config = config
+        self._own = tuple(own)
         self.grid = Grid([Axis(name, config.search.bins) for name in config.search.descriptors], heads)
         self.scheduler = make_scheduler(config)
         self.programs = 0
@@ -163,7 +165,7 @@ class SearchState:
                 step, slot, arm, failed.head, parents, entropy, common, failed.call, failed.failure, failed.round
             )
         head = self._head(step * self.config.search.batch + slot)
-        wanted = get_operator(arm.operator).n_parents
+        wanted = get_operator(arm.operator, self._own).n_parents
         parents = tuple(self.grid.sample_elites(head, wanted, rng)) if wanted else ()
         return Slot(step, slot, arm, head, parents, entropy, common)
 

@@ -26,7 +26,7 @@ def propose_chunk(
     view = worker(spec).view()
     answers: list[list[Proposal] | dict[str, Any] | OperatorFailed] = []
     for name, request in requests:
-        operator = get_operator(name)
+        operator = get_operator(name, spec.own)
         try:
             if isinstance(operator, PromptOperator):
                 answers.append(operator.prompt(request, view))

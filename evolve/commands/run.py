@@ -18,6 +18,7 @@ from evolve.campaign import Campaign, Listener
 from evolve.commands.report import write_report
 from evolve.config import Config, load_config, model_path
 from evolve.finish import finish
+from evolve.own_names import check_own_names
 from evolve.proposing import Proposer
 from evolve.rebin import REBINNED, rebin
 from evolve.run_dir import RunDir, RunLock, RunLog
@@ -56,6 +57,7 @@ def run_campaign(
         UserError: for anything that the user must change.
     """
     config = load_config(name, overrides)
+    check_own_names(config)
     run_dir = RunDir(directory or Path("runs") / Path(name).stem)
     run_dir.prepare()
     console = error_console()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from fitness.errors import UserError
+from fitness.own import Own, find_own, is_own
 from fitness.scoring.packing import Packing, unpack
 
 # Of one program's predictions on all texts: (N,) float32, packed, rows sum to 1 or are empty.
@@ -70,6 +72,38 @@ def _beginning(packed: np.ndarray, length: int, n: int, packing: Packing) -> np.
 DESCRIPTORS: dict[str, Descriptor] = {"reach": reach, "focus": focus, "sink": sink, "content": content}
 
 
-def describe(predictions: np.ndarray, packing: Packing, names: Sequence[str]) -> np.ndarray:
-    """(names,) float32: the named descriptors of one program's (N,) predictions."""
-    return np.array([DESCRIPTORS[name](predictions, packing) for name in names], dtype=np.float32)
+def get_descriptor(name: str, own: Iterable[Own] = ()) -> Descriptor:
+    """The descriptor of a name.
+
+    Args:
+        name: one of `DESCRIPTORS`, or `package.module:name` of a function of (predictions, packing).
+        own: descriptors that were given as objects.
+
+    Raises:
+        KeyError: for another name that is not in `DESCRIPTORS`.
+        UserError: for one's own that cannot be imported, or is not a function.
+    """
+    if not is_own(name):
+        return DESCRIPTORS[name]
+    found = find_own(name, own)
+    if not callable(found):
+        raise UserError(f"search.descriptors: {name!r} is not a function of (predictions, packing)")
+    return _checked(name, found)
+
+
+def _checked(name: str, descriptor: Descriptor) -> Descriptor:
+    def measure(predictions: np.ndarray, packing: Packing) -> float:
+        try:
+            value = float(descriptor(predictions, packing))
+        except Exception as error:  # whatever is wrong with it, the user has to know which one it was
+            raise UserError(f"search.descriptors: {name} fails: {type(error).__name__}: {error}") from error
+        if not np.isfinite(value):
+            raise UserError(f"search.descriptors: {name} gave {value}; a descriptor is a number in [0, 1]")
+        return value
+
+    return measure
+
+
+def describe(predictions: np.ndarray, packing: Packing, names: Sequence[str], own: Iterable[Own] = ()) -> np.ndarray:
+    """(names,) float32: the named descriptors of one program's (N,) predictions; `own` as for `get_descriptor`."""
+    return np.array([get_descriptor(name, own)(predictions, packing) for name in names], dtype=np.float32)

@@ -13,6 +13,7 @@ from joblib.parallel import BACKENDS
 
 from fitness.errors import UserError
 from fitness.program import Program
+from fitness.scoring.threads import one_thread
 from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_chunk
 
 log = logging.getLogger("headscribe")
@@ -51,7 +52,9 @@ class Pool:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 parallel = joblib.Parallel(n_jobs=self.workers, backend=self.backend, batch_size=1, pre_dispatch="all")
-                return list(parallel(joblib.delayed(function)(*arguments) for function, arguments in tasks))
+                # What runs in this process shall sum like what runs in a worker, which is limited for good.
+                with one_thread():
+                    return list(parallel(joblib.delayed(function)(*arguments) for function, arguments in tasks))
             except BrokenProcessPool as error:  # loky's TerminatedWorkerError is one
                 reason = (str(error).splitlines() or ["no reason given"])[0]
                 self._on_incident(f"a worker process was lost ({reason}); its tasks run again, attempt {attempt}")

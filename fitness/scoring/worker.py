@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from fitness.models.capture import open_attention
+from fitness.own import Own
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox
 from fitness.scoring.contract import to_predictions, waste
@@ -23,6 +24,7 @@ from fitness.scoring.fit_view import FitView
 from fitness.scoring.iou import iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
+from fitness.scoring.threads import one_thread_for_good
 
 SplitName = Literal["fit", "held_out", "test"]
 
@@ -43,6 +45,7 @@ class WorkerSpec:
         descriptors: names of the descriptors to measure.
         sandbox: "strict" or "degraded".
         limits: CPU time and memory of one program.
+        own: operators and descriptors that were given as objects.
     """
 
     attention: str
@@ -52,6 +55,7 @@ class WorkerSpec:
     descriptors: tuple[str, ...] = ()
     sandbox: Literal["strict", "degraded"] = "strict"
     limits: Limits = field(default_factory=Limits)
+    own: tuple[Own, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Worker:
         known = self._remembered.get(key)
         if known is None:
             scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
-            known = scores, describe(predictions, packing, self.spec.descriptors)
+            known = scores, describe(predictions, packing, self.spec.descriptors, self.spec.own)
             self._remembered[key] = known
             if len(self._remembered) > REMEMBERED_PREDICTIONS:
                 self._remembered.popitem(last=False)
@@ -190,6 +194,7 @@ def worker(spec: WorkerSpec) -> Worker:
         # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         end_with_parent()
+    one_thread_for_good()
     return Worker(spec)
 
 
