@@ -1,4 +1,4 @@
-"""Objects of the user's own: named `package.module:Name` in a configuration, or given in Python and carried to workers."""
+"""Objects of the user's own: named `package.module:Name` in a configuration, or given in Python and sent to workers."""
 
 from __future__ import annotations
 

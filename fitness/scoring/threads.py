@@ -1,4 +1,4 @@
-"""One thread for sums: over several they differ in their last bits, and results must not depend on who shares the cores."""
+"""One thread for sums: over several, they differ in their last bits with the number of workers that share the cores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 _lock = threading.Lock()
 _inside = 0
-_limits: Any = None
+_ends: threading.Event | None = None
+_keeper: threading.Thread | None = None
 
 
 @contextmanager
@@ -19,10 +20,10 @@ def one_thread() -> Iterator[None]:
     The limit holds for all threads of the process. Contexts may overlap, in one thread or several: it falls when the
     last of them ends, and then the number of threads is what it was before the first.
     """
-    global _inside, _limits
+    global _inside
     with _lock:
         if _inside == 0:
-            _limits = _limit()
+            _begin()
         _inside += 1
     try:
         yield
@@ -30,18 +31,41 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                _limits.restore_original_limits()
-                _limits = None
+                _end()
 
 
 def one_thread_for_good() -> None:
     """Limits a process that is there for evaluating alone; does nothing where `one_thread` holds already."""
     with _lock:
         if _inside == 0:
-            _limit()
+            _limits()
 
 
-def _limit() -> Any:
+def _begin() -> None:
+    # Only the thread that set a limit can lift it (threadpoolctl); a thread of its own is there to do so at any time.
+    global _ends, _keeper
+    begun, _ends = threading.Event(), threading.Event()
+
+    def keep(ends: threading.Event) -> None:
+        try:
+            with _limits():
+                begun.set()
+                ends.wait()
+        finally:
+            begun.set()
+
+    _keeper = threading.Thread(target=keep, args=(_ends,), name="one-thread", daemon=True)
+    _keeper.start()
+    begun.wait()
+
+
+def _end() -> None:
+    if _ends is not None and _keeper is not None:
+        _ends.set()
+        _keeper.join()
+
+
+def _limits() -> Any:
     import scipy.linalg  # noqa: F401  # brings a BLAS of its own, and only what is loaded can be limited
     from threadpoolctl import threadpool_limits
 
