@@ -7,6 +7,7 @@ import copy
 import re
 import textwrap
 
+from fitness.failures import FailureKind
 from fitness.program import ENTRY, ProgramError
 
 INDENT = "    "
@@ -35,7 +36,7 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
     tree = ast.parse(source)
     entries = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
     if not entries:
-        raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
+        raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
     entry = entries[-1]
     imported = {module for node in tree.body for module in _plain_imports(node)}
     others = [n for n in tree.body if n is not entry and not _is_docstring(n) and not _plain_imports(n)]

@@ -84,7 +84,7 @@ def run_fresh(program: Program, texts: list[Text]) -> None:
 
 def run_bare(program: Program, texts: list[Text]) -> None:
     report, stored = varied_programs.run_bare(program, texts, NAMESPACE)
-    assert report.kind == "ok", report
+    assert report.failure is None, report
     for weights in stored:
         check_weights(weights, len(weights))
 
@@ -173,7 +173,7 @@ def agreement() -> None:
                 predictions += 1
             else:
                 # Values are checked by the owner, after a run that itself went well.
-                wanted = (report["kind"], report["line"]) if report["kind"] != "ok" else ("bad values", None)
+                wanted = (report["failure"], report["line"]) if report["failure"] else ("bad values", None)
                 same += (outcome.kind, outcome.line) == wanted
                 failures += 1
     print(f"  {same} of {len(programs)} agree: {predictions} bit for bit, {failures} in how they fail")

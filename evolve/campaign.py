@@ -12,16 +12,17 @@ from evolve.config import Config
 from evolve.proposing import Proposer
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
-from evolve.store import ProgramRecord, ProposalRecord, Store
+from evolve.store import ProgramRecord, ProposalOutcome, ProposalRecord, Store
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
 from fitness.scoring.pool import Pool, Task, split_evenly
 from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk
 
-OURS_IN_A_ROW = 20
+INTERNAL_ERRORS_IN_A_ROW = 20
 
 
-class TooManyFailuresOfOursError(RuntimeError):
+class TooManyInternalErrorsError(RuntimeError):
     """Programs fail for reasons that are not theirs, again and again."""
 
 
@@ -77,7 +78,7 @@ class Campaign:
         """Searches until a condition holds; returns its reason, or "interrupted".
 
         Raises:
-            TooManyFailuresOfOursError: after 20 failures of ours in a row.
+            TooManyInternalErrorsError: after 20 internal errors in a row.
         """
         step = self._replay()
         while True:
@@ -141,7 +142,8 @@ class Campaign:
         programs: list[Program] = []
         proposals = []
         for candidate in candidates:
-            outcome, number = candidate.failure, None
+            outcome: ProposalOutcome = candidate.failure or FailureKind.NONE
+            number = None
             if candidate.program is not None:
                 outcome = "known" if candidate.program.id in numbers else "new"
                 number = numbers.setdefault(candidate.program.id, self.state.programs + len(programs))
@@ -163,10 +165,10 @@ class Campaign:
         self._learn(proposals, records)
         for listener in self.listeners:
             listener.on_step(summary | {"seconds": round(self._seconds, 3)})
-        if self.state.ours >= OURS_IN_A_ROW:
+        if self.state.internal_errors >= INTERNAL_ERRORS_IN_A_ROW:
             last = records[-1].evaluation.message
-            raise TooManyFailuresOfOursError(
-                f"{self.state.ours} evaluations in a row failed for reasons of ours, the last one: {last}"
+            raise TooManyInternalErrorsError(
+                f"{self.state.internal_errors} internal errors in a row, the last one: {last}"
             )
 
     def _learn(self, proposals: list[ProposalRecord], records: list[ProgramRecord]) -> None:

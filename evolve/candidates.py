@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evolve.state import Slot
-from evolve.store import ProposalRecord
+from evolve.store import ProposalOutcome, ProposalRecord
+from fitness.failures import FailureKind
 from fitness.program import Program
 
 
@@ -17,7 +18,7 @@ class Candidate:
         slot: where it came from.
         index: which of the slot's candidates it is.
         program: what is to be evaluated, None where there is none.
-        failure: kind of failure, empty where there is a program.
+        failure: kind of failure, None where there is a program.
         message: what went wrong.
         note: how the operator describes it.
         call: key of the LLM call.
@@ -26,12 +27,12 @@ class Candidate:
     slot: Slot
     index: int
     program: Program | None
-    failure: str = ""
+    failure: FailureKind | None = None
     message: str = ""
     note: str = ""
     call: str | None = None
 
-    def record(self, outcome: str, message: str, number: int | None) -> ProposalRecord:
+    def record(self, outcome: ProposalOutcome, message: str, number: int | None) -> ProposalRecord:
         """What the store keeps of it."""
         return ProposalRecord(
             self.slot.step,

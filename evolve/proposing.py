@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evolve.candidates import Candidate
 from evolve.state import Slot
 from evolve.store import Store
+from fitness.failures import FailureKind
 from fitness.scoring.pool import Task, split_evenly
 from fitness.scoring.worker import WorkerSpec
 from operators.llm.feedback import repair_values
@@ -92,8 +93,8 @@ class Proposer:
         return [candidate for candidates in found for candidate in candidates]
 
     def _reply_values(self, slot: Slot) -> dict[str, Any]:
-        failure = Failure(slot.failure[0], slot.failure[1])
-        return repair_values(self._labels[slot.head], "", failure) | {"common_errors": list(slot.common_errors)}
+        assert slot.failure is not None
+        return repair_values(self._labels[slot.head], "", slot.failure) | {"common_errors": list(slot.common_errors)}
 
     def _requests(self, slots: Sequence[Slot]) -> list[tuple[str, Request]]:
         records = self._store.programs(parent[0] for slot in slots for parent in slot.parents)
@@ -104,10 +105,10 @@ class Proposer:
                 record = records[number]
                 result = record.evaluation
                 failure = None
-                if not record.ok:
-                    failure = Failure(result.kind, result.message, result.line, result.text)
+                if result.failure is not None:
+                    failure = Failure(result.failure, result.message, result.line, result.text)
                 elif result.degenerate:
-                    failure = Failure("degenerate", result.degenerate)
+                    failure = Failure(FailureKind.DEGENERATE, result.degenerate)
                 parents.append(Parent(record.program(), iou, cell, failure))
             label = self._labels[slot.head]
             requests.append(
@@ -123,7 +124,7 @@ def _from_reply(slot: Slot) -> bool:
 
 def _offline(slot: Slot, answer: Any) -> list[Candidate]:
     if isinstance(answer, OperatorFailed):
-        return [Candidate(slot, 0, None, "ours", answer.message)]
+        return [Candidate(slot, 0, None, FailureKind.INTERNAL, answer.message)]
     if not answer:
-        return [Candidate(slot, 0, None, "none", "nothing to propose")]
+        return [Candidate(slot, 0, None, FailureKind.NONE, "nothing to propose")]
     return [Candidate(slot, index, proposal.program, note=proposal.note) for index, proposal in enumerate(answer)]

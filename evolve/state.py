@@ -14,18 +14,14 @@ from archives.grid import AddResult, Axis, Grid
 from evolve.config import Config
 from evolve.scheduler import Arm, make_scheduler
 from evolve.store import ProgramRecord, ProposalRecord
+from fitness.failures import FailureKind
 from fitness.own import Own
+from operators.protocol import Failure
 from operators.registry import get_operator
 
 # Tags that keep the random streams of one campaign apart.
 PLAN, HEADS, PROPOSE = 1, 2, 3
 
-# Failures of programs that a repair can mend; ours are not the program's fault.
-REPAIRABLE = frozenset(
-    {"rejected", "syntax", "exception", "bad shape", "bad values", "memory", "timeout", "early exit"}
-)
-# Failures whose messages are about the source alone; others were met on held-out texts and may quote them.
-ABOUT_SOURCE = frozenset({"rejected", "syntax", "bad shape", "memory", "timeout", "early exit"})
 RECENT_FAILURES = 128
 
 
@@ -38,7 +34,7 @@ class Slot:
         seed: entropy for the operator.
         common_errors: the campaign's most common failures, one line each.
         repairs: key of the LLM call that a repair continues.
-        failure: (kind, message) of what that call's reply failed on.
+        failure: what that call's reply failed on.
         round: how many repairs lead here, itself included; 0 for other operators.
     """
 
@@ -50,7 +46,7 @@ class Slot:
     seed: tuple[int, ...]
     common_errors: tuple[str, ...]
     repairs: str | None = None
-    failure: tuple[str, str] = ("", "")
+    failure: Failure | None = None
     round: int = 0
 
 
@@ -59,7 +55,7 @@ class _Failed:
     number: int | None
     head: int
     call: str
-    failure: tuple[str, str]
+    failure: Failure
     round: int
 
 
@@ -72,7 +68,7 @@ class SearchState:
         failed: how many of them failed, by kind.
         last_gain: number of programs evaluated when a head last improved.
         single_best: (mean IoU over heads, number) of the best single program.
-        ours: failures of ours in a row.
+        internal_errors: internal errors in a row.
     """
 
     def __init__(self, config: Config, heads: int, own: Sequence[Own] = ()) -> None:
@@ -85,7 +81,7 @@ class SearchState:
         self.errors: Counter[str] = Counter()
         self.last_gain = 0
         self.single_best = (-1.0, -1)
-        self.ours = 0
+        self.internal_errors = 0
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
 
     @property
@@ -104,10 +100,11 @@ class SearchState:
         for record in records:
             self.programs += 1
             evaluation = record.evaluation
-            self.ours = self.ours + 1 if evaluation.kind == "ours" else 0
+            internal = evaluation.failure is FailureKind.INTERNAL
+            self.internal_errors = self.internal_errors + 1 if internal else 0
             if record.iou is None or evaluation.descriptors is None:
                 self.failed[evaluation.kind] += 1
-                if evaluation.kind != "ours":
+                if not internal:
                     self.errors[_error_line(record)] += 1
                 continue
             added = self.grid.add(
@@ -180,17 +177,22 @@ def _order(seed: int, lap: int, heads: int) -> np.ndarray:
     return np.random.default_rng((seed, HEADS, lap)).permutation(heads)
 
 
-def _failure(proposal: ProposalRecord, records: Mapping[int, ProgramRecord]) -> tuple[str, str] | None:
-    """(kind, message) of what a repair could mend, or None."""
-    if proposal.outcome in REPAIRABLE:
-        return proposal.outcome, proposal.message
+def _failure(proposal: ProposalRecord, records: Mapping[int, ProgramRecord]) -> Failure | None:
+    """What a repair could mend, or None."""
+    if isinstance(proposal.outcome, FailureKind):
+        return Failure(proposal.outcome, proposal.message) if proposal.outcome.repairable else None
     record = records.get(proposal.number) if proposal.number is not None and proposal.outcome == "new" else None
-    if record and record.evaluation.kind in REPAIRABLE:
-        return record.evaluation.kind, record.evaluation.message
-    return ("degenerate", record.evaluation.degenerate) if record and record.evaluation.degenerate else None
+    if record is None:
+        return None
+    evaluation = record.evaluation
+    if evaluation.failure is not None:
+        return Failure(evaluation.failure, evaluation.message) if evaluation.failure.repairable else None
+    return Failure(FailureKind.DEGENERATE, evaluation.degenerate) if evaluation.degenerate else None
 
 
 def _error_line(record: ProgramRecord) -> str:
-    """What prompts may say of a failure: its message, or its type alone where that could quote a held-out text."""
-    kind, message = record.evaluation.kind, record.evaluation.message
-    return f"{kind}: {message}"[:160] if kind in ABOUT_SOURCE else f"{kind}: {message.partition(':')[0]}"[:80]
+    """What prompts may say of a failure on held-out texts."""
+    failure = record.evaluation.failure
+    assert failure is not None
+    told = failure.told(record.evaluation.message)
+    return f"{failure}: {told}"[:160] if told else str(failure)

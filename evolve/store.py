@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.worker import Evaluation
 
@@ -21,6 +22,10 @@ SCHEMA_VERSION = 4
 FILE = "campaign.sqlite"
 # Ids are entered in no order, so a step touches pages all over their index; they are kept at hand.
 CACHE_KIB = 32 << 10
+
+
+# What became of a candidate: a new program, a known one, or how there is none.
+ProposalOutcome = FailureKind | Literal["new", "known"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class ProposalRecord:
     operator: str
     head: int
     parents: tuple[int, ...]
-    outcome: str
+    outcome: ProposalOutcome
     message: str = ""
     number: int | None = None
     gain: float = 0.0
@@ -195,7 +200,7 @@ class Store:
                         p.operator,
                         p.head,
                         json.dumps(p.parents),
-                        p.outcome,
+                        str(p.outcome),
                         p.message,
                         p.number,
                         p.gain,
@@ -356,7 +361,7 @@ def _record(row: Sequence[Any]) -> ProgramRecord:
     number, identity, source, length, step, kind, message, line, text, degenerate, signature, cpu, *rest = row
     masked_mass, empty_rows, descriptors, iou = rest
     evaluation = Evaluation(
-        kind,
+        None if kind == "ok" else FailureKind(kind),
         message,
         line,
         text,
@@ -371,5 +376,6 @@ def _record(row: Sequence[Any]) -> ProgramRecord:
 
 
 def _proposal(row: Sequence[Any]) -> ProposalRecord:
-    step, slot, candidate, operator, head, parents, *rest = row
-    return ProposalRecord(step, slot, candidate, operator, head, tuple(json.loads(parents)), *rest)
+    step, slot, candidate, operator, head, parents, outcome, *rest = row
+    kind: ProposalOutcome = outcome if outcome in ("new", "known") else FailureKind(outcome)
+    return ProposalRecord(step, slot, candidate, operator, head, tuple(json.loads(parents)), kind, *rest)

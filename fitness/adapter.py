@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from fitness.failures import FailureKind
 from fitness.program import ENTRY, Program, ProgramError, parse_tree
 
 _LAZY = "from __future__ import annotations\n"
@@ -33,7 +34,8 @@ def adapt(source: str) -> dict[str, Program]:
     pieces = _pieces(source)
     chosen = _entries(pieces)
     if not chosen:
-        raise ProgramError("rejected", f"the file holds no function `{ENTRY}(text)` and none `(sentence, tokenizer)`")
+        message = f"the file holds no function `{ENTRY}(text)` and none `(sentence, tokenizer)`"
+        raise ProgramError(FailureKind.REJECTED, message)
     if [piece.name for piece in chosen] == [ENTRY] and not _takes_tokenizer(chosen[0].node):
         return {ENTRY: Program.parse(source)}
     programs: dict[str, Program] = {}

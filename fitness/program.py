@@ -7,6 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+from fitness.failures import FailureKind
+
 ENTRY = "program"
 MAX_CHARACTERS = 100_000
 
@@ -15,11 +17,11 @@ class ProgramError(ValueError):
     """Source text that is no program.
 
     Attributes:
-        kind: "syntax" (does not parse) or "rejected" (parses, but breaks the contract).
+        kind: `SYNTAX` (does not parse) or `REJECTED` (parses, but breaks the contract).
         line: 1-based line, or None.
     """
 
-    def __init__(self, kind: str, message: str, line: int | None = None) -> None:
+    def __init__(self, kind: FailureKind, message: str, line: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.line = line
@@ -46,20 +48,20 @@ class Program:
                 one argument.
         """
         if len(source) > MAX_CHARACTERS:
-            raise ProgramError("rejected", f"{len(source)} characters long, {MAX_CHARACTERS} are allowed")
+            raise ProgramError(FailureKind.REJECTED, f"{len(source)} characters long, {MAX_CHARACTERS} are allowed")
         tree = parse_tree(source)
         entry = _entries(tree)
         if not entry:
-            raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
+            raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
         arguments = entry[-1].args
         required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
         if required > 1 or not (arguments.posonlyargs or arguments.args):
-            raise ProgramError("rejected", f"`{ENTRY}` must take one argument, the text", entry[-1].lineno)
+            raise ProgramError(FailureKind.REJECTED, f"`{ENTRY}` must take one argument, the text", entry[-1].lineno)
         docstring = ast.get_docstring(entry[-1]) or ""
         try:
             normalised = ast.unparse(_without_docstrings(tree))
         except (ValueError, RecursionError, MemoryError) as error:  # huge numbers, deep nesting
-            raise ProgramError("rejected", str(error) or "nested too deeply") from None
+            raise ProgramError(FailureKind.REJECTED, str(error) or "nested too deeply") from None
         program = cls(source.strip() + "\n", hashlib.sha256(normalised.encode()).hexdigest()[:16])
         vars(program).update(normalised=normalised, docstring=docstring)
         return program
@@ -89,9 +91,9 @@ def parse_tree(source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise ProgramError("syntax", error.msg, error.lineno) from None
+        raise ProgramError(FailureKind.SYNTAX, error.msg, error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ProgramError("syntax", str(error) or "nested too deeply") from None
+        raise ProgramError(FailureKind.SYNTAX, str(error) or "nested too deeply") from None
 
 
 def _entries(tree: ast.Module) -> list[ast.FunctionDef]:

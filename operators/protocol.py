@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.fit_view import FitView
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a program failed: `kind` of the sandbox's outcome, message, 1-based line and index of the text, if known."""
+    """How a program or a reply failed: message, 1-based line and index of the text, if known."""
 
-    kind: str
+    kind: FailureKind
     message: str
     line: int | None = None
     text: int | None = None

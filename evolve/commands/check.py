@@ -20,6 +20,7 @@ from evolve.config import Config, LlmModel, load_config, model_path
 from evolve.store import Store
 from evolve.views.console import duration, error_console
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from fitness.models.capture import Attention, capture
 from fitness.scoring.baselines import baselines
 from fitness.scoring.packing import packed_size
@@ -147,7 +148,7 @@ def _measure_operators(
         heads = [int(head) for head in np.linspace(0, len(attention.labels) - 1, MEASURED_HEADS)]
         chosen = parents[: operator.n_parents]
         if name == "repair":
-            chosen = (Parent(parents[0].program, float("nan"), -1, Failure("exception", "NameError", 2)),)
+            chosen = (Parent(parents[0].program, float("nan"), -1, Failure(FailureKind.EXCEPTION, "NameError", 2)),)
         requests = [Request(head, attention.labels[head], chosen, (0, head)) for head in heads]
         if isinstance(operator, PromptOperator):
             assert templates is not None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.sandbox import Outcome, Sandbox
 from fitness.scoring.contract import to_prediction
@@ -96,7 +97,7 @@ class SandboxPredictions:
         if len(texts) > 1:
             # It failed on one of them; the others shall not suffer for it.
             return [self._run(program, [text])[0] for text in texts]
-        if outcome.kind == "ours":
+        if outcome.failure is FailureKind.INTERNAL:
             raise RuntimeError(f"the sandbox failed: {outcome.message}")
         if program.id not in self.failures:
             log.warning(
@@ -107,7 +108,7 @@ class SandboxPredictions:
                 outcome.message,
             )
         self.failures[program.id] += 1
-        self._timeouts[program.id] += outcome.kind == "timeout"
+        self._timeouts[program.id] += outcome.failure is FailureKind.TIMEOUT
         if self._timeouts[program.id] == TIMEOUTS_TO_GIVE_UP:
             log.warning(
                 "program %s exceeded its time on %d texts; it is not run again", program.id, TIMEOUTS_TO_GIVE_UP

@@ -12,7 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from fitness.sandbox.outcome import CHILD_KINDS
+from fitness.failures import FailureKind
+from fitness.sandbox.outcome import CHILD_ENDS
 
 # nonce, kind, text (-1: unknown), line (0: unknown), bytes of message
 HEADER = struct.Struct("<16sIiII")
@@ -25,13 +26,13 @@ class Report:
     """What a child says of its run; written by untrusted code, so every field is only a claim.
 
     Attributes:
-        kind: one of `CHILD_KINDS`.
+        failure: one of `CHILD_ENDS`; None where it says that all went well.
         message: any text.
         line: 1-based, or None.
         text: position within the texts asked for, or None.
     """
 
-    kind: str
+    failure: FailureKind | None = None
     message: str = ""
     line: int | None = None
     text: int | None = None
@@ -89,17 +90,17 @@ class Buffer:
         """Stores what a child has to say; the nonce tells this run's report from anything else."""
         message = report.message[:MESSAGE_BYTES].encode("utf-8", "replace")[:MESSAGE_BYTES]
         text = -1 if report.text is None else report.text
-        kind = CHILD_KINDS.index(report.kind)
+        kind = CHILD_ENDS.index(report.failure)
         self._map[HEADER.size : HEADER.size + len(message)] = message
         self._map[: HEADER.size] = HEADER.pack(nonce, kind, text, report.line or 0, len(message))
 
     def read_report(self, nonce: bytes) -> Report | None:
         """The child's report, or None where it left none for this run or one that makes no sense."""
         found, kind, text, line, length = HEADER.unpack(self._map[: HEADER.size])
-        if found != nonce or kind >= len(CHILD_KINDS) or length > MESSAGE_BYTES:
+        if found != nonce or kind >= len(CHILD_ENDS) or length > MESSAGE_BYTES:
             return None
         message = self._map[HEADER.size : HEADER.size + length].decode("utf-8", "replace")
-        return Report(CHILD_KINDS[kind], message, line or None, None if text < 0 else text)
+        return Report(CHILD_ENDS[kind], message, line or None, None if text < 0 else text)
 
     def close(self) -> None:
         """Gives the mapping back."""

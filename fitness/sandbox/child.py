@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.program import ENTRY, ProgramError, parse_tree
 from fitness.sandbox.buffer import Buffer, Report
 from fitness.sandbox.confine import Confinement
@@ -69,17 +70,17 @@ def run_child(
     try:
         confinement.enter_child(server, job.limits, memory=job.memory, kernel=job.layers.kernel)
     except BaseException as error:  # nothing may go on unconfined
-        buffer.write_report(job.nonce, Report("exception", f"not confined: {error}"))
+        buffer.write_report(job.nonce, Report(FailureKind.EXCEPTION, f"not confined: {error}"))
         os.kill(os.getpid(), NOT_CONFINED)
         os._exit(1)
-    report = Report("memory", "more memory than allowed")
+    report = Report(FailureKind.MEMORY, "more memory than allowed")
     try:
         runner = Runner(job.source, job.seed, namespace, static=job.layers.static)
         report = runner.run(job.texts, buffer.writer([text.n for text in job.texts]))
     except BaseException as error:  # whatever a program raises, even from the formatting of what it raised
         ballast.close()
         if not isinstance(error, MemoryError):
-            report = Report("exception", "an exception that cannot be described")
+            report = Report(FailureKind.EXCEPTION, "an exception that cannot be described")
     gc.disable()
     buffer.write_report(job.nonce, report)
     os._exit(0)
@@ -109,12 +110,12 @@ class Runner:
         except ContractError as error:
             return Report(error.kind, str(error), text=position)
         except MemoryError as error:
-            return Report("memory", "more memory than allowed", _line_of(error), position)
+            return Report(FailureKind.MEMORY, "more memory than allowed", _line_of(error), position)
         except SystemExit as error:
-            return Report("early exit", "ended with SystemExit", _line_of(error), position)
+            return Report(FailureKind.EARLY_EXIT, "ended with SystemExit", _line_of(error), position)
         except BaseException as error:
-            return Report("exception", _describe(error), _line_of(error), position)
-        return Report("ok")
+            return Report(FailureKind.EXCEPTION, _describe(error), _line_of(error), position)
+        return Report()
 
     def _weights(self, code: types.CodeType, text: Text) -> np.ndarray:
         if "random" in self._source:
@@ -124,7 +125,7 @@ class Runner:
         exec(code, names)
         entry = names.get(ENTRY)
         if entry is None:
-            raise ProgramError("rejected", f"defines no function `{ENTRY}(text)`")
+            raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
         return as_float32(entry(text), text.n)
 
 
@@ -137,15 +138,17 @@ def as_float32(returned: object, n: int) -> np.ndarray:
         ContractError: where it is no (n, n) array of real numbers.
     """
     if not isinstance(returned, (np.ndarray, list, tuple)):
-        raise ContractError("bad shape", f"returned {type(returned).__name__}, expected an array of shape {(n, n)}")
+        message = f"returned {type(returned).__name__}, expected an array of shape {(n, n)}"
+        raise ContractError(FailureKind.BAD_SHAPE, message)
     try:
         weights = np.asarray(returned)
     except ValueError:
-        raise ContractError("bad shape", f"returned rows of different lengths, expected shape {(n, n)}") from None
+        message = f"returned rows of different lengths, expected shape {(n, n)}"
+        raise ContractError(FailureKind.BAD_SHAPE, message) from None
     if weights.shape != (n, n):
-        raise ContractError("bad shape", f"returned shape {weights.shape}, expected {(n, n)}")
+        raise ContractError(FailureKind.BAD_SHAPE, f"returned shape {weights.shape}, expected {(n, n)}")
     if weights.dtype.kind not in "biuf":
-        raise ContractError("bad values", f"returned elements of type {weights.dtype}, expected real numbers")
+        raise ContractError(FailureKind.BAD_VALUES, f"returned elements of type {weights.dtype}, expected real numbers")
     # Programs may have asked numpy to raise where precision is lost.
     with np.errstate(all="ignore"):
         if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
@@ -160,9 +163,9 @@ def _compile(tree: ast.Module) -> types.CodeType:
     try:
         return compile(tree, FILENAME, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise ProgramError("syntax", error.msg, error.lineno) from None
+        raise ProgramError(FailureKind.SYNTAX, error.msg, error.lineno) from None
     except (ValueError, RecursionError) as error:
-        raise ProgramError("syntax", str(error) or "nested too deeply") from None
+        raise ProgramError(FailureKind.SYNTAX, str(error) or "nested too deeply") from None
 
 
 def _line_of(error: BaseException) -> int | None:

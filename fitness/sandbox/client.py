@@ -12,6 +12,7 @@ from itertools import accumulate
 from multiprocessing.util import Finalize
 from types import TracebackType
 
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.sandbox.buffer import Report
 from fitness.sandbox.outcome import Layers, Limits, Mode, Outcome, SandboxUnavailable
@@ -99,7 +100,7 @@ class Sandbox:
             outcome = self._attempt(program, wanted, lengths)
             for _ in range(ATTEMPTS - 1):
                 # Killed from outside, by a person or for want of memory: not the program's doing, so it runs again.
-                if outcome.kind == "ours" or outcome.message == _KILLED:
+                if outcome.failure is FailureKind.INTERNAL or outcome.message == _KILLED:
                     outcome = self._attempt(program, wanted, lengths)
             return outcome
 
@@ -141,13 +142,13 @@ class Sandbox:
                 self._start()
             status, killed, seconds = self._server.run(request, self._texts, lengths, self.limits)
         except (Closed, SandboxUnavailable) as error:
-            return Outcome("ours", _printable(f"the server that runs programs was lost: {error}"))
+            return Outcome(FailureKind.INTERNAL, _printable(f"the server that runs programs was lost: {error}"))
         report = self._server.buffer.read_report(nonce)
         ended = self._how_it_ended(status, killed, seconds, report)
         if ended is not None:
             return ended
         assert report is not None
-        if report.kind != "ok":
+        if report.failure is not None:
             return self._failure(report, program, wanted, seconds)
         flat = self._server.buffer.read_weights(lengths)
         ends = accumulate(n * n for n in lengths)
@@ -159,28 +160,29 @@ class Sandbox:
                     check_weights(matrix, len(matrix))
                 except ContractError as error:
                     return Outcome(error.kind, str(error), text=index, cpu_seconds=seconds)
-        return Outcome("ok", weights=weights, cpu_seconds=seconds)
+        return Outcome(weights=weights, cpu_seconds=seconds)
 
     def _how_it_ended(self, status: int, killed: bool, seconds: float, report: Report | None) -> Outcome | None:
         """The outcome of a child that did not end by itself with a report, else None."""
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == _NOT_CONFINED and self._kernel:
-                return Outcome("ours", _printable(report.message if report else "not confined"), cpu_seconds=seconds)
+                said = _printable(report.message if report else "not confined")
+                return Outcome(FailureKind.INTERNAL, said, cpu_seconds=seconds)
             cpu = f"more than {self.limits.cpu_seconds:g} s of CPU time"
             if number in (signal.SIGPROF, signal.SIGXCPU) or (number == signal.SIGKILL and self._spent(seconds)):
-                return Outcome("timeout", cpu, cpu_seconds=seconds)
+                return Outcome(FailureKind.TIMEOUT, cpu, cpu_seconds=seconds)
             if killed:
                 wall = f"did not end within {self.limits.wall_seconds:g} s"
-                return Outcome("timeout", wall, cpu_seconds=seconds)
+                return Outcome(FailureKind.TIMEOUT, wall, cpu_seconds=seconds)
             if number == signal.SIGKILL:
-                return Outcome("crash", _KILLED, cpu_seconds=seconds)
-            return Outcome("crash", f"ended by {_signal_name(number)}", cpu_seconds=seconds)
+                return Outcome(FailureKind.CRASH, _KILLED, cpu_seconds=seconds)
+            return Outcome(FailureKind.CRASH, f"ended by {_signal_name(number)}", cpu_seconds=seconds)
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
-            return Outcome("early exit", f"ended with exit code {code}", cpu_seconds=seconds)
+            return Outcome(FailureKind.EARLY_EXIT, f"ended with exit code {code}", cpu_seconds=seconds)
         if report is None:
-            return Outcome("early exit", "ended without a result", cpu_seconds=seconds)
+            return Outcome(FailureKind.EARLY_EXIT, "ended without a result", cpu_seconds=seconds)
         return None
 
     def _spent(self, seconds: float) -> bool:
@@ -190,7 +192,7 @@ class Sandbox:
         """What a child reports of itself, each field kept only where it can be true."""
         lines = program.source.count("\n") + 1
         return Outcome(
-            report.kind,
+            report.failure,
             _printable(report.message) or "no message",
             report.line if report.line is not None and report.line <= lines else None,
             wanted[report.text] if report.text is not None and report.text < len(wanted) else None,

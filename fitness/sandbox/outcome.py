@@ -7,11 +7,21 @@ from typing import Literal
 
 import numpy as np
 
+from fitness.failures import FailureKind
+
 Mode = Literal["strict", "degraded"]
 
-# The order is the wire format: a child names its outcome by the index in this tuple.
-CHILD_KINDS = ("ok", "rejected", "syntax", "exception", "bad shape", "bad values", "memory", "early exit")
-KINDS = (*CHILD_KINDS, "timeout", "crash", "ours")
+# How a child can say that it ended; the order is the wire format: it names one by the index in this tuple.
+CHILD_ENDS: tuple[FailureKind | None, ...] = (
+    None,
+    FailureKind.REJECTED,
+    FailureKind.SYNTAX,
+    FailureKind.EXCEPTION,
+    FailureKind.BAD_SHAPE,
+    FailureKind.BAD_VALUES,
+    FailureKind.MEMORY,
+    FailureKind.EARLY_EXIT,
+)
 
 
 class SandboxUnavailable(RuntimeError):  # noqa: N818 - says what is the case, and is no mistake of the caller
@@ -61,9 +71,7 @@ class Outcome:
     """What a run gave; a program's failure is a value.
 
     Attributes:
-        kind: "ok"; the program's failure: "rejected" (by the static check), "syntax", "exception", "bad shape",
-            "bad values", "memory", "timeout", "crash" (ended by a signal), "early exit"; or "ours": the sandbox
-            failed, the program may be fine.
+        failure: how it failed, or None.
         message: one printable line, at most 400 characters, empty where ok. It holds text of the program's choosing:
             data, never instructions or markup.
         line: 1-based line of the program, where known.
@@ -73,7 +81,7 @@ class Outcome:
         cpu_seconds: CPU time of the child, its setting up included.
     """
 
-    kind: str
+    failure: FailureKind | None = None
     message: str = ""
     line: int | None = None
     text: int | None = None
@@ -83,4 +91,9 @@ class Outcome:
     @property
     def ok(self) -> bool:
         """Whether every text has its weights."""
-        return self.kind == "ok"
+        return self.failure is None
+
+    @property
+    def kind(self) -> str:
+        """The failure by name, "ok" where there is none."""
+        return str(self.failure or "ok")

@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.program import ProgramError, parse_tree
 from fitness.text.tokenizer_view import ENCODED, Encoding, Ids, TokenizerView
 from fitness.text.view import Text
@@ -212,7 +213,7 @@ class _Checker:
                 self._offences.append((name.lineno, self._name_message(name.id)))
         if self._offences:
             line, message = min(self._offences)
-            raise ProgramError("rejected", message, line or None)
+            raise ProgramError(FailureKind.REJECTED, message, line or None)
 
     def _messages(self, node: ast.AST) -> Iterator[str]:
         if isinstance(node, (ast.Import, ast.ImportFrom)):

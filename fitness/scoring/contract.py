@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.scoring.packing import Packing
 
 # Beyond these a program is degenerate: the search is told that it says next to nothing.
@@ -18,10 +19,10 @@ class ContractError(ValueError):
     """A program's return value that cannot be a prediction.
 
     Attributes:
-        kind: "bad shape" or "bad values".
+        kind: `BAD_SHAPE` or `BAD_VALUES`.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -33,14 +34,14 @@ def check_weights(weights: np.ndarray, n: int) -> None:
         ContractError: "bad shape" unless (n, n); "bad values" unless real numbers, finite and not negative.
     """
     if weights.shape != (n, n):
-        raise ContractError("bad shape", f"returned shape {weights.shape}, expected {(n, n)}")
+        raise ContractError(FailureKind.BAD_SHAPE, f"returned shape {weights.shape}, expected {(n, n)}")
     if weights.dtype.kind not in "biuf":
-        raise ContractError("bad values", f"returned elements of type {weights.dtype}, expected real numbers")
+        raise ContractError(FailureKind.BAD_VALUES, f"returned elements of type {weights.dtype}, expected real numbers")
     if not np.isfinite(weights).all():
-        raise ContractError("bad values", f"{int((~np.isfinite(weights)).sum())} elements are not finite")
+        raise ContractError(FailureKind.BAD_VALUES, f"{int((~np.isfinite(weights)).sum())} elements are not finite")
     if weights.min() < 0:
         raise ContractError(
-            "bad values", f"{int((weights < 0).sum())} elements are negative, least {weights.min():.3g}"
+            FailureKind.BAD_VALUES, f"{int((weights < 0).sum())} elements are negative, least {weights.min():.3g}"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.models.capture import open_attention
 from fitness.own import Own
 from fitness.program import Program
@@ -63,7 +64,7 @@ class Evaluation:
     """What running one program on one split gave; a failure is a value too.
 
     Attributes:
-        kind: "ok", or the kind of failure.
+        failure: how it failed, or None.
         message: what went wrong, printable, empty where ok.
         line: 1-based line of the failure, if known.
         text: index of the text within the split, if known.
@@ -76,7 +77,7 @@ class Evaluation:
         cpu_seconds: CPU time of the program itself.
     """
 
-    kind: str
+    failure: FailureKind | None = None
     message: str = ""
     line: int | None = None
     text: int | None = None
@@ -91,7 +92,12 @@ class Evaluation:
     @property
     def ok(self) -> bool:
         """Whether the program ran on every text."""
-        return self.kind == "ok"
+        return self.failure is None
+
+    @property
+    def kind(self) -> str:
+        """The failure by name, "ok" where there is none."""
+        return str(self.failure or "ok")
 
 
 class Worker:
@@ -157,7 +163,7 @@ class Worker:
         if not outcome.ok:
             # The index is one of the sandbox's; users count within the split.
             text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
-            return Evaluation(outcome.kind, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
+            return Evaluation(outcome.failure, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
         packing = self._packings[split]
         predictions = to_predictions(packing.pack(outcome.weights), packing)
         # Equal to the last bit, or what a program scores would depend on what its worker has met before.
@@ -171,7 +177,6 @@ class Worker:
                 self._remembered.popitem(last=False)
         lost = waste(outcome.weights, packing)
         return Evaluation(
-            "ok",
             scores=known[0],
             descriptors=known[1],
             signature=signature_of(predictions),

@@ -250,7 +250,7 @@ def repair_values(label: str, source: str, failure: Failure) -> dict[str, Any]:
     return {
         "label": label,
         "program": source,
-        "kind": failure.kind,
+        "kind": str(failure.kind),
         "message": quote_error(failure.message) if failure.message else "",
         "line": failure.line if known else None,
         "source_line": lines[failure.line - 1].strip() if known and failure.line else "",

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.sandbox import Outcome
 from fitness.scoring.contract import to_prediction, to_predictions
@@ -47,9 +48,9 @@ def examples(operator: str) -> list[dict[str, Any]]:
     view = _tiny_view()
     rows = [np.eye(text.n) for text in view.texts], [np.ones((text.n, text.n)) for text in view.texts]
     good, other = (to_predictions(view.packing.pack(each), view.packing) for each in rows)
-    failed = Outcome("exception", "NameError: name 'foo' is not defined", 2)
+    failed = Outcome(FailureKind.EXCEPTION, "NameError: name 'foo' is not defined", 2)
     program = Program.parse("def program(text):\n    return text.distance == 0\n")
-    broken = Parent(program, float("nan"), -1, Failure("bad shape", "returned shape (6,)", 2))
+    broken = Parent(program, float("nan"), -1, Failure(FailureKind.BAD_SHAPE, "returned shape (6,)", 2))
     parents = (Parent(program, 0.25, 1), Parent(program, 0.125, 2))
 
     def request(*asked: Parent, errors: tuple[str, ...] = ()) -> Request:
@@ -64,7 +65,7 @@ def examples(operator: str) -> list[dict[str, Any]]:
     if operator == "crossover":
         asked = request(*parents, errors=errors)
         return [Crossover().values(asked, view, [good, other]), Crossover().values(asked, view, [good, failed])]
-    degenerate = Parent(program, 0.0, 1, Failure("degenerate", "all zeros"))
+    degenerate = Parent(program, 0.0, 1, Failure(FailureKind.DEGENERATE, "all zeros"))
     return [
         Repair().values(request(broken, errors=errors), view, failed),
         Repair().values(request(broken), view, None),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from fitness.failures import FailureKind
 from fitness.sandbox import Outcome
 from fitness.scoring.fit_view import FitView
 from operators.llm.feedback import common_errors, repair_values
 from operators.protocol import Failure, Request
-
-# Failures that are the source's own: their messages cannot hold words of held-out texts.
-ABOUT_SOURCE = frozenset({"syntax", "rejected", "degenerate", "timeout", "memory", "too long"})
 
 
 class Repair:
@@ -27,11 +25,11 @@ class Repair:
     def values(self, request: Request, view: FitView, failed: Outcome | None) -> dict[str, Any]:
         """As `prompt`, for a program that was run on the fit split already; `failed` is how it failed there."""
         parent = request.parents[0]
-        failure = parent.failure or Failure("degenerate", "the program says nothing about the head")
-        if failed is not None:
-            failure = Failure(failed.kind, failed.message, failed.line)
-        elif failure.kind not in ABOUT_SOURCE:
-            failure = Failure(failure.kind, "", failure.line)
+        failure = parent.failure or Failure(FailureKind.DEGENERATE, "the program says nothing about the head")
+        if failed is not None and failed.failure is not None:
+            failure = Failure(failed.failure, failed.message, failed.line)
+        else:
+            failure = Failure(failure.kind, failure.kind.told(failure.message), failure.line)
         values = repair_values(request.label, parent.program.source, failure)
         sizes = [text.n for text in view.texts]
         return values | {"sizes": {"least": min(sizes), "most": max(sizes)}, "common_errors": common_errors(request)}

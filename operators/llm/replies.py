@@ -7,6 +7,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from fitness.failures import FailureKind
 from fitness.program import ENTRY, Program, ProgramError
 from operators.protocol import Failure, Proposal
 
@@ -47,8 +48,8 @@ def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
 
     Returns:
         At least one entry, in the reply's order. A proposal's source parses as a program. What looks like a program and
-        is none is a failure of kind "syntax" or "rejected" (with its line), "cut off" or "too long". A reply without
-        any is one failure: "empty", "refusal", "cut off", "no program" (code that defines none) or "no code".
+        is none is a failure of kind `SYNTAX` or `REJECTED` (with its line), `CUT_OFF` or `TOO_LONG`. A reply without
+        any is one failure: `EMPTY`, `REFUSAL`, `CUT_OFF`, `NO_PROGRAM` or `NO_CODE`.
     """
     words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).lstrip()
     blocks = _fenced(words) or _bare(words)
@@ -64,16 +65,17 @@ def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
 
 def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
     if finish in REFUSED:
-        return Failure("refusal", "the model refused, or its reply was filtered")
+        return Failure(FailureKind.REFUSAL, "the model refused, or its reply was filtered")
     if finish in CUT_OFF and text.strip():
-        return Failure("cut off", "the reply ended before any program was complete; allow a larger max_tokens")
+        message = "the reply ended before any program was complete; allow a larger max_tokens"
+        return Failure(FailureKind.CUT_OFF, message)
     if not words.strip():
-        return Failure("empty", "the reply is empty")
+        return Failure(FailureKind.EMPTY, "the reply is empty")
     if has_code:
-        return Failure("no program", f"the reply's code defines no function `{ENTRY}(text)`")
+        return Failure(FailureKind.NO_PROGRAM, f"the reply's code defines no function `{ENTRY}(text)`")
     if _REFUSAL.search(words[:400]):
-        return Failure("refusal", "the model refused")
-    return Failure("no code", "the reply holds no code")
+        return Failure(FailureKind.REFUSAL, "the model refused")
+    return Failure(FailureKind.NO_CODE, "the reply holds no code")
 
 
 def _fenced(words: str) -> list[_Block]:
@@ -141,7 +143,7 @@ def _sound_beginning(code: str) -> str:
 def _judge_block(source: str, unfinished: bool) -> list[Proposal | Failure]:
     if len(source) > MAX_SOURCE_CHARACTERS:
         message = f"the code has {len(source)} characters, {MAX_SOURCE_CHARACTERS} are the most"
-        return [Failure("too long", message)]
+        return [Failure(FailureKind.TOO_LONG, message)]
     if unfinished:
         # The last line may be half a line, even where it parses.
         source = _sound_beginning(source.rpartition("\n")[0])
@@ -190,14 +192,14 @@ def _judge(source: str, unfinished: bool) -> Proposal | Failure:
     except ProgramError as error:
         return Failure(error.kind, str(error), error.line)
     except (RecursionError, MemoryError):
-        return Failure("syntax", "nested too deeply")
+        return Failure(FailureKind.SYNTAX, "nested too deeply")
     if unfinished and not _ends_in_return(program.source):
         return _cut_off()
     return Proposal(program, " ".join(note.split())[:MAX_NOTE_CHARACTERS])
 
 
 def _cut_off() -> Failure:
-    return Failure("cut off", "the reply ended in mid-program; allow a larger max_tokens")
+    return Failure(FailureKind.CUT_OFF, "the reply ended in mid-program; allow a larger max_tokens")
 
 
 def _ends_in_return(source: str) -> bool:

@@ -5,6 +5,7 @@ import pytest
 
 from evolve.store import FILE, ProgramRecord, ProposalRecord, Store
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.worker import Evaluation
 
@@ -12,9 +13,9 @@ from fitness.scoring.worker import Evaluation
 def record(number, ok=True):
     program = Program.parse(f"def program(text):\n    return 1.0 * (text.distance == {number})")
     if not ok:
-        return ProgramRecord.of(number, program, 0, Evaluation("exception", "no such thing", 2, 1))
+        return ProgramRecord.of(number, program, 0, Evaluation(FailureKind.EXCEPTION, "no such thing", 2, 1))
     scores = np.random.default_rng(number).random((3, 4)).astype(np.float32)
-    evaluation = Evaluation("ok", scores=scores, descriptors=np.array([0.1, 0.2], np.float32), signature="b")
+    evaluation = Evaluation(scores=scores, descriptors=np.array([0.1, 0.2], np.float32), signature="b")
     return ProgramRecord.of(number, program, 0, evaluation)
 
 

@@ -12,9 +12,10 @@ import time
 import pytest
 from campaigns import ROOT
 
-from evolve.campaign import OURS_IN_A_ROW, Campaign, TooManyFailuresOfOursError
+from evolve.campaign import INTERNAL_ERRORS_IN_A_ROW, Campaign, TooManyInternalErrorsError
 from evolve.config import load_config
 from evolve.store import FILE, Store
+from fitness.failures import FailureKind
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import Evaluation
 
@@ -110,10 +111,11 @@ def test_programs_are_sorted_into_new_axes_without_running_again(small_config, t
 
 
 class BrokenPool(Pool):
-    """A pool whose evaluations all fail for reasons of ours."""
+    """A pool whose evaluations all fail with internal errors."""
 
     def run(self, tasks):
-        return [[Evaluation("ours", "the sandbox is gone") for _ in arguments[1]] for _, arguments in tasks]
+        gone = Evaluation(FailureKind.INTERNAL, "the sandbox is gone")
+        return [[gone for _ in arguments[1]] for _, arguments in tasks]
 
 
 class Nothing:
@@ -134,8 +136,8 @@ def test_failures_of_ours_stop_the_campaign_after_twenty_in_a_row(small_config, 
     config = load_config(str(small_config))
     store = Store(tmp_path / FILE, create=True)
     campaign = Campaign(config, None, store, BrokenPool(1), 4, Nothing(), [], [])
-    campaign.state.ours = OURS_IN_A_ROW - 12
-    with pytest.raises(TooManyFailuresOfOursError, match="the sandbox is gone"):
+    campaign.state.internal_errors = INTERNAL_ERRORS_IN_A_ROW - 12
+    with pytest.raises(TooManyInternalErrorsError, match="the sandbox is gone"):
         campaign.run()
     assert not campaign.state.errors
 

@@ -133,8 +133,8 @@ class Scene:
         marked = outcome.ok and any((weights == MARK).any() for weights in outcome.weights)
         if (outcome.ok and attack.any_result) or (marked and (attack.group != "evasions" or self.layers.static)):
             found.append("it got what it wanted")
-        if outcome.kind == "ours":
-            found.append("it passed for a failure of ours")
+        if outcome.kind == "internal error":
+            found.append("it passed for a internal error")
         if not outcome.message.isprintable() or len(outcome.message) > 400:
             found.append("its message is not clean")
         if self.secret in outcome.message:

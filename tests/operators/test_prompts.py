@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.sandbox import Outcome
 from fitness.scoring.contract import to_prediction
@@ -143,7 +144,7 @@ def test_the_shown_rows_change_with_the_seed(view):
 
 
 def test_mutate_says_so_where_the_elite_fails_on_fit_texts(view):
-    view.runs[PREVIOUS.id] = Outcome("exception", "IndexError: out of range", 2)
+    view.runs[PREVIOUS.id] = Outcome(FailureKind.EXCEPTION, "IndexError: out of range", 2)
     values = Mutate().prompt(request(Parent(PREVIOUS, 0.4)), view)
     assert values["failure"] == {"kind": "exception", "message": "'IndexError: out of range'", "line": 2}
     prompt = Templates().render("mutate", values)[-1]["content"]
@@ -158,8 +159,8 @@ def test_crossover_shows_where_each_program_leads(view, texts):
 
 
 def test_repair_shows_the_failure_on_fit_texts_and_its_line(view):
-    view.runs[PREVIOUS.id] = Outcome("exception", "NameError: name 'foo' is not defined", 2)
-    broken = Parent(PREVIOUS, float("nan"), -1, Failure("exception", "KeyError: ' unicorn'", 1))
+    view.runs[PREVIOUS.id] = Outcome(FailureKind.EXCEPTION, "NameError: name 'foo' is not defined", 2)
+    broken = Parent(PREVIOUS, float("nan"), -1, Failure(FailureKind.EXCEPTION, "KeyError: ' unicorn'", 1))
     values = Repair().prompt(request(broken), view)
     assert (values["kind"], values["line"], values["source_line"]) == ("exception", 2, "return text.distance == 1")
     assert "name 'foo' is not defined" in values["message"]
@@ -167,21 +168,22 @@ def test_repair_shows_the_failure_on_fit_texts_and_its_line(view):
 
 
 def test_repair_never_shows_a_message_from_held_out_texts(view):
-    broken = Parent(PREVIOUS, float("nan"), -1, Failure("exception", "ValueError: saw a unicorn", 2))
+    broken = Parent(PREVIOUS, float("nan"), -1, Failure(FailureKind.EXCEPTION, "ValueError: saw a unicorn", 2))
     values = Repair().prompt(request(broken), view)
     assert values["kind"] == "exception"
     assert "unicorn" not in json.dumps(values)
 
 
 def test_repair_takes_degenerate_programs_too(view):
-    values = Repair().prompt(request(Parent(PREVIOUS, 0.1, 3, Failure("degenerate", "all zeros"))), view)
+    values = Repair().prompt(request(Parent(PREVIOUS, 0.1, 3, Failure(FailureKind.DEGENERATE, "all zeros"))), view)
     prompt = Templates().render("repair", values)[-1]["content"]
     assert "ran, but says nothing" in prompt
     assert "all zeros" in prompt
 
 
 def test_repair_takes_source_that_does_not_parse():
-    values = repair_values("L5H1", "def program(text:\n    return 1", Failure("syntax", "'(' was never closed", 1))
+    failure = Failure(FailureKind.SYNTAX, "'(' was never closed", 1)
+    values = repair_values("L5H1", "def program(text:\n    return 1", failure)
     prompt = Templates().render("repair", values)[-1]["content"]
     assert "line 1: def program(text:" in prompt
 
@@ -210,7 +212,7 @@ def test_error_messages_are_cut_and_hold_no_words_of_texts(message, kept, gone):
 
 
 def test_common_errors_reach_every_prompt(view):
-    view.runs[PREVIOUS.id] = Outcome("exception", "boom")
+    view.runs[PREVIOUS.id] = Outcome(FailureKind.EXCEPTION, "boom")
     parents = {"fresh": (), "mutate": (PREVIOUS,), "crossover": (PREVIOUS, FIRST), "repair": (PREVIOUS,)}
     for operator in LLM_OPERATORS:
         asked = request(

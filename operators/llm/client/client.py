@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from fitness.failures import FailureKind
 from operators.llm.client.breaker import Breaker, Down, Time
 from operators.llm.client.calls import CallStore, Message, Reply, Spend
 from operators.llm.client.failures import CallFailed, EndpointDown
@@ -79,7 +80,7 @@ class Client:
         return self._ledger.budget.spent
 
     def stop(self) -> None:
-        """Ends all waiting with `CallFailed` of kind "stopped"; requests in flight are answered and stored."""
+        """Ends all waiting with `CallFailed` of kind `STOPPED`; requests in flight are answered and stored."""
         self._stopping.set()
         self._ledger.budget.wake()
 
@@ -217,7 +218,7 @@ class Client:
 
     def _wait(self, seconds: float) -> None:
         if self._time.wait(seconds):
-            raise CallFailed("stopped", "the client was stopped before the call was answered")
+            raise CallFailed(FailureKind.STOPPED, "the client was stopped before the call was answered")
 
     def _down(self, entry: ModelEntry, down: Down) -> EndpointDown:
         wait = 0.0 if down.permanent else max(0.0, down.until - self._time.now())

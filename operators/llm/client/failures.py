@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 
 
 class CallFailed(Exception):  # noqa: N818 - it is an outcome, counted like others
     """One call came to nothing; others may do better.
 
     Attributes:
-        kind: "timeout", "connection", "server error", "rate limit", "bad reply", "bad request" or "stopped".
+        kind: which way.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -25,7 +26,7 @@ class BudgetSpent(CallFailed):
     """
 
     def __init__(self, limit: str, message: str) -> None:
-        super().__init__("budget spent", message)
+        super().__init__(FailureKind.BUDGET_SPENT, message)
         self.limit = limit
 
 
@@ -39,7 +40,7 @@ class EndpointDown(CallFailed):
     """
 
     def __init__(self, model: str, message: str, *, permanent: bool = False, wait_seconds: float = 0.0) -> None:
-        super().__init__("endpoint down", message)
+        super().__init__(FailureKind.ENDPOINT_DOWN, message)
         self.model = model
         self.permanent = permanent
         self.wait_seconds = wait_seconds

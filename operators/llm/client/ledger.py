@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fitness.failures import FailureKind
 from operators.llm.client.budget import Budget, Reservation
 from operators.llm.client.calls import CallStore, Message, Reply, Spend, call_key, spend_of
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown, ReplayMiss
@@ -67,13 +68,13 @@ class Ledger:
 
         Raises:
             BudgetSpent: where it could overspend.
-            CallFailed: of kind "stopped".
+            CallFailed: of kind `STOPPED`.
         """
         prompt, reply = most_prompt_tokens(call.messages), longest_reply(call.entry)
         tokens, usd = prompt + reply, cost_usd(call.entry, prompt, reply)
         reservation = self.budget.reserve(tokens, usd, stopped)
         if reservation is None:
-            raise CallFailed("stopped", "the client was stopped before the call was sent")
+            raise CallFailed(FailureKind.STOPPED, "the client was stopped before the call was sent")
         number = 0
         while self._store.get(f"sent:{call.key}:{number}") is not None:
             number += 1
@@ -125,7 +126,7 @@ class Ledger:
 
     def gave_up(self, call: Call, failure: CallFailed) -> None:
         """Remembers how a call ended, so that a replay ends it likewise."""
-        if failure.kind == "stopped":
+        if failure.kind is FailureKind.STOPPED:
             return
         limit = failure.limit if isinstance(failure, BudgetSpent) else ""
         record = {"event": "gave up", "kind": failure.kind, "message": str(failure), "limit": limit}
@@ -140,8 +141,9 @@ class Ledger:
                 f"replay: no reply of {model} is stored for call {call.key[:12]}; the configuration, a template or the "
                 "code differs from the run that is replayed, or it ended here; run it live to go on"
             )
-        if record["kind"] == "budget spent":
+        kind = FailureKind(record["kind"])
+        if kind is FailureKind.BUDGET_SPENT:
             return BudgetSpent(record["limit"], record["message"])
-        if record["kind"] == "endpoint down":
+        if kind is FailureKind.ENDPOINT_DOWN:
             return EndpointDown(model, record["message"], permanent=True)
-        return CallFailed(record["kind"], record["message"])
+        return CallFailed(kind, record["message"])

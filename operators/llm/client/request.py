@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 
+from fitness.failures import FailureKind
 from operators.llm.client.calls import Message
 from operators.llm.client.keys import HIDDEN, api_key, public_url, scrub
 from operators.llm.client.settings import ModelEntry, sampling
@@ -41,7 +42,7 @@ class Unanswered(Exception):  # noqa: N818 - an outcome of a request
 
     def __init__(
         self,
-        kind: str,
+        kind: FailureKind,
         message: str,
         *,
         transient: bool = True,
@@ -120,7 +121,11 @@ class Requests:
             # Such as an address that is none. The cause stays behind: it may hold the request with its headers.
             message = scrub(f"{type(error).__name__}: {error}", secret)[:MAX_QUOTED]
             raise Unanswered(
-                "bad request", f"{public_url(entry)}: {message}", transient=False, hopeless=True, reached=False
+                FailureKind.BAD_REQUEST,
+                f"{public_url(entry)}: {message}",
+                transient=False,
+                hopeless=True,
+                reached=False,
             ) from None
         answer = read_answer(body, messages)
         if len(secret) < MIN_SECRET:
@@ -186,25 +191,25 @@ def _read(chunks: Any, late: Callable[[], bool]) -> bytes:
     for chunk in chunks:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise Unanswered("bad reply", f"the reply is longer than {MAX_BODY_BYTES} bytes", billed=True)
+            raise Unanswered(FailureKind.BAD_REPLY, f"the reply is longer than {MAX_BODY_BYTES} bytes", billed=True)
         if late():
-            raise Unanswered("timeout", "the reply came too slowly", billed=True)
+            raise Unanswered(FailureKind.CALL_TIMEOUT, "the reply came too slowly", billed=True)
     return bytes(body)
 
 
 def _timeout(entry: ModelEntry, *, reached: bool) -> Unanswered:
     message = f"{public_url(entry)} did not answer within {entry.timeout:g} s"
-    return Unanswered("timeout", message, reached=reached, billed=reached)
+    return Unanswered(FailureKind.CALL_TIMEOUT, message, reached=reached, billed=reached)
 
 
 def _connection_failure(entry: ModelEntry, error: Exception, cause: str) -> Unanswered:
     if cause == "UnsupportedProtocol":
         message = f"llm.models: base_url of {entry.model} must begin with http:// or https://"
-        return Unanswered("bad request", message, transient=False, hopeless=True, reached=False)
+        return Unanswered(FailureKind.BAD_REQUEST, message, transient=False, hopeless=True, reached=False)
     reached = cause not in NOT_CONNECTED
     told = str(error.__cause__ or error)[:MAX_QUOTED]
     what = "broke off the connection" if reached else "could not be reached"
-    return Unanswered("connection", f"{public_url(entry)} {what}: {told}", reached=reached, billed=reached)
+    return Unanswered(FailureKind.CONNECTION, f"{public_url(entry)} {what}: {told}", reached=reached, billed=reached)
 
 
 def _status_failure(entry: ModelEntry, error: openai.APIStatusError) -> Unanswered:
@@ -213,17 +218,17 @@ def _status_failure(entry: ModelEntry, error: openai.APIStatusError) -> Unanswer
         # What the endpoint says here may quote parts of the key.
         named = f"the key in {entry.api_key_env}" if entry.api_key_env else "a request without a key"
         message = f"{where} refused {named} for {entry.model} (status {status})"
-        return Unanswered("refused key", message, transient=False, hopeless=True)
+        return Unanswered(FailureKind.REFUSED_KEY, message, transient=False, hopeless=True)
     told = " ".join(str(error.message).split())[:MAX_QUOTED]
     message = f"{where} answered {entry.model} with status {status}: {told}"
     if status in HOPELESS_STATUS or OUT_OF_CREDIT in (error.code, error.type):
-        return Unanswered("bad request", message, transient=False, hopeless=True)
+        return Unanswered(FailureKind.BAD_REQUEST, message, transient=False, hopeless=True)
     retry_after = _retry_after(error.response.headers.get("retry-after"))
     if status == 429:
-        return Unanswered("rate limit", message, retry_after=retry_after)
+        return Unanswered(FailureKind.RATE_LIMIT, message, retry_after=retry_after)
     if status >= 500 or status in TRY_AGAIN_STATUS:
-        return Unanswered("server error", message, retry_after=retry_after)
-    return Unanswered("bad request", message, transient=False)
+        return Unanswered(FailureKind.SERVER_ERROR, message, retry_after=retry_after)
+    return Unanswered(FailureKind.BAD_REQUEST, message, transient=False)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -265,7 +270,7 @@ def read_answer(body: bytes, messages: Sequence[Message]) -> Answer:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         begin = body[:80].decode("utf-8", "replace")
         raise Unanswered(
-            "bad reply", f"the reply is no chat completion, it begins with {begin!r}", billed=True
+            FailureKind.BAD_REPLY, f"the reply is no chat completion, it begins with {begin!r}", billed=True
         ) from None
     if refusal and not text:
         text, finish = refusal, "refusal"
