@@ -1,25 +1,34 @@
-"""Fits the numbers of a program to a head's attention on the fit split, by Powell's line searches (Powell 1964)."""
+"""Fits the numbers of a program to a head's attention on the fit split.
+
+Those of plain programs go up the exact gradient of the IoU (L-BFGS-B: Byrd, Lu, Nocedal and Zhu 1995); what has none,
+because only the sandbox can run it, is left to line searches (Powell 1964).
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.optimize import minimize
 
 from operators.shared.fit_scoring import FitScorer
+from operators.shared.gradients import Differentiator
 from operators.shared.syntax_trees import copy_of, rounded
 from operators.shared.tree_evaluation import Unsupported
 
-PLAIN_EVALUATIONS = 120
+GRADIENT_EVALUATIONS = 30
+LINE_EVALUATIONS = 120
 SANDBOX_EVALUATIONS = 24
+# Numbers may change by a factor of e to the power of this.
+REACH = 6.0
+ROUNDING_LOSS = 0.0005
 
 
 def fit_numbers(
     tree: ast.Module, head: int, scorer: FitScorer, evaluations: int | None = None
 ) -> tuple[ast.Module, float]:
-    """Fits a program's numbers; those of plain programs at once, those of others in a few runs of the sandbox.
+    """Fits a program's numbers.
 
     Numbers keep their sign; they are searched for on a logarithmic scale and end up with two significant digits.
 
@@ -34,33 +43,83 @@ def fit_numbers(
     """
     fitted = copy_of(tree)
     numbers = numbers_of(fitted)
-    score: Callable[[ast.Module, int], float] = scorer.plain_iou
-    limit = evaluations or PLAIN_EVALUATIONS
+    if not numbers or not scorer.is_plain(fitted):
+        return fit_by_line_searches(tree, head, scorer, min(evaluations or SANDBOX_EVALUATIONS, SANDBOX_EVALUATIONS))
+    start = _values(numbers)
     try:
-        scorer.weights(fitted)
-    except Unsupported:
-        score, limit = scorer.iou, min(limit, SANDBOX_EVALUATIONS)
-    start = np.array([float(number.value) for number in numbers])  # type: ignore[arg-type]
+        best, best_iou = _climb(fitted, numbers, start, head, scorer, evaluations or GRADIENT_EVALUATIONS)
+    except Unsupported:  # a number in a place that has no derivative
+        return fit_by_line_searches(tree, head, scorer, evaluations or LINE_EVALUATIONS)
+    return _read(fitted, numbers, start, best, best_iou, lambda: scorer.plain_iou(fitted, head))
+
+
+def fit_by_line_searches(tree: ast.Module, head: int, scorer: FitScorer, limit: int) -> tuple[ast.Module, float]:
+    """The same without derivatives: one number after the other, at most `limit` evaluations."""
+    fitted = copy_of(tree)
+    numbers = numbers_of(fitted)
+    score = scorer.plain_iou if scorer.is_plain(fitted) else scorer.iou
+    start = _values(numbers)
     best, best_iou = start, score(fitted, head)
-    if best_iou < 0 or not len(numbers):
+    if best_iou < 0 or not numbers:
         return fitted, best_iou
 
     def loss(logs: np.ndarray) -> float:
         nonlocal best, best_iou
-        values = [rounded(value, 3) for value in start * np.exp(np.clip(logs, -6, 6))]
+        values = start * np.exp(np.clip(logs, -REACH, REACH))
         _set(numbers, values)
         iou = score(fitted, head)
         if iou > best_iou:
-            best, best_iou = np.array(values), iou
+            best, best_iou = values, iou
         return -iou
 
-    minimize(loss, np.zeros(len(numbers)), method="Powell", options={"maxfev": limit, "xtol": 0.02, "ftol": 1e-4})
-    for digits in (2, 3):
-        _set(numbers, [_written(rounded(value, digits)) for value in best])
-        iou = score(fitted, head)
-        if iou > best_iou - 0.0005:
-            return fitted, iou
-    return fitted, iou
+    minimize(loss, np.zeros(len(start)), method="Powell", options={"maxfev": limit, "xtol": 0.02, "ftol": 4e-5})
+    return _read(fitted, numbers, start, best, best_iou, lambda: score(fitted, head))
+
+
+def _climb(
+    tree: ast.Module, numbers: Sequence[ast.Constant], start: np.ndarray, head: int, scorer: FitScorer, limit: int
+) -> tuple[np.ndarray, float]:
+    """(numbers,) the best values met on the way up the gradient, and their IoU."""
+    differentiator = Differentiator(scorer.evaluator, numbers)
+    best, best_iou = start, -1.0
+
+    def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal best, best_iou
+        values = start * np.exp(logs)
+        _set(numbers, values)
+        try:
+            weights = differentiator.weights(tree)
+        except Unsupported:
+            if best_iou < 0:
+                raise
+            return 0.0, np.zeros(len(logs))  # a step too far: the weights left the contract
+        iou, slope = scorer.sample.iou_and_gradient(weights, head)
+        if iou > best_iou:
+            best, best_iou = values, iou
+        return -iou, -np.nan_to_num(differentiator.gradient(slope) * values)
+
+    bounds = [(-REACH, REACH)] * len(start)
+    options = {"maxfun": limit, "maxiter": limit, "ftol": 4e-5, "gtol": 1e-6}
+    minimize(loss, np.zeros(len(start)), method="L-BFGS-B", jac=True, bounds=bounds, options=options)
+    return best, best_iou
+
+
+def _read(
+    tree: ast.Module,
+    numbers: Sequence[ast.Constant],
+    start: np.ndarray,
+    best: np.ndarray,
+    best_iou: float,
+    score: Callable[[], float],
+) -> tuple[ast.Module, float]:
+    """The tree with the best values in two significant digits, in three where two lose too much, or as it was."""
+    iou = -1.0
+    for values in ([rounded(value) for value in best], [rounded(value, 3) for value in best], start):
+        _set(numbers, values)
+        iou = score()
+        if iou > best_iou - ROUNDING_LOSS:
+            break
+    return tree, iou
 
 
 def numbers_of(tree: ast.Module) -> list[ast.Constant]:
@@ -90,9 +149,13 @@ def _is_int(node: ast.Constant) -> bool:
     return isinstance(node.value, int) and not isinstance(node.value, bool)
 
 
-def _set(numbers: list[ast.Constant], values: Sequence[float]) -> None:
+def _values(numbers: Sequence[ast.Constant]) -> np.ndarray:
+    return np.array([float(number.value) for number in numbers])  # type: ignore[arg-type]
+
+
+def _set(numbers: Sequence[ast.Constant], values: Iterable[float]) -> None:
     for number, value in zip(numbers, values, strict=True):
-        number.value = value
+        number.value = _written(float(value))
 
 
 def _written(value: float) -> float:

@@ -99,6 +99,12 @@ class FitSample:
         """(..., rows) sums of (..., N) over the keys of each row."""
         return np.add.reduceat(flat, self._starts, axis=-1)
 
+    def query_sums(self, flat: np.ndarray) -> np.ndarray:
+        """(tokens,) float32 sums of (N,) over the keys of each query, 0 for tokens that are no query here."""
+        sums = np.zeros(len(self.tokens), dtype=np.float32)
+        sums[self.query[self._starts]] = self.row_sums(flat)
+        return sums
+
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """(N,) float32 prediction of (N,) weights."""
         return scale_rows(weights, self._starts, self._row_keys)
@@ -120,17 +126,22 @@ class FitSample:
         filled = np.logical_or.reduceat(prediction != 0, self._starts)
         return self._text_rows + np.bincount(self._row_text, filled, minlength=len(self.texts))
 
-    def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
-        """(N,) float32: derivative of the mean IoU by each weight, where a minimum is the prediction's.
+    def iou_and_gradient(self, weights: np.ndarray, head: int) -> tuple[float, np.ndarray]:
+        """Mean IoU of weights, and (N,) float32 its derivative by each weight, where a minimum is the prediction's.
 
         With IoU = m / (u - m), m the sum of minima and u that of both arrays, d IoU / d m = u / (u - m)^2.
         """
         prediction = self.predict(weights)
         shared = self._shared(prediction, head)
         union = self._union(prediction)
-        slope = union / (union - shared) ** 2 / len(self.texts)
+        slope = union / np.maximum(union - shared, 1e-12) ** 2 / len(self.texts)
         low = prediction < self.attention(head)
-        row_low = self.row_sums(np.where(low, prediction, np.float32(0)))
+        row_low = self.row_sums(prediction * low)
         sums = self.row_sums(weights)
         scale = (slope[self._row_text] / np.where(sums > 0, sums, 1)).astype(np.float32)
-        return (low - row_low[self.row]) * scale[self.row]
+        iou = float((shared / np.maximum(union - shared, 1e-12)).mean())
+        return iou, (low - row_low[self.row]) * scale[self.row]
+
+    def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
+        """(N,) float32: derivative of the mean IoU by each weight."""
+        return self.iou_and_gradient(weights, head)[1]

@@ -74,11 +74,12 @@ class Evaluator:
 
     Args:
         sample: where to evaluate.
+        other: an evaluator on the same sample that shares what it remembers.
     """
 
-    def __init__(self, sample: FitSample) -> None:
+    def __init__(self, sample: FitSample, other: Evaluator | None = None) -> None:
         self.sample = sample
-        self._remembered: OrderedDict[str, Value] = OrderedDict()
+        self._remembered: OrderedDict[str, Value] = OrderedDict() if other is None else other._remembered
         self._shapes = {field.name: field.shape for field in fields()}
 
     def weights(self, tree: ast.Module) -> np.ndarray:
@@ -155,7 +156,8 @@ class Evaluator:
         value = self.value(node.value, names)
         index = ast.unparse(node.slice).strip("()")
         if value.axis == "key" and index == ":, None":
-            return Value(value.array, "query", value.key and f"{value.key}[:, None]")
+            found = Value(value.array, "query", value.key and f"{value.key}[:, None]")
+            return self._noted("index", [value], found)
         if value.axis == "key" and index in ("None", "None, :"):
             return value
         raise Unsupported(f"the index [{index}]")
@@ -193,13 +195,17 @@ class Evaluator:
         total = np.cumsum(value.array)
         before = np.searchsorted(self.sample.token_text, self.sample.token_text)
         start = np.where(before > 0, total[before - 1], 0)
-        return Value(total - start, "key", value.key and f"cumsum({value.key})")
+        return self._noted("cumsum", [value], Value(total - start, "key", value.key and f"cumsum({value.key})"))
 
     def _tril(self, value: Value) -> Value:
         if value.axis != "pair":
             raise Unsupported("tril of less than (n, n)")
         below = self.sample.key <= self.sample.query
-        return Value(value.array * below, "pair", value.key and f"tril({value.key})")
+        return self._noted("tril", [value], Value(value.array * below, "pair", value.key and f"tril({value.key})"))
+
+    def _noted(self, name: str, operands: list[Value], result: Value) -> Value:
+        """Called with every result of an operation on values; gives it back."""
+        return result
 
     def _apply(self, function: Callable[..., Any], name: str, nodes: list[ast.expr], names: dict[str, Value]) -> Value:
         values = [self.value(node, names) for node in nodes]
@@ -208,9 +214,10 @@ class Evaluator:
         keys = [value.key for value in values]
         if axis != "pair":
             key = None if None in keys else f"{name}({', '.join(map(str, keys))})"
-            return Value(_run(function, [value.array for value in values]), axis, key)
+            return self._noted(name, values, Value(_run(function, [value.array for value in values]), axis, key))
         if None in keys:
-            return Value(_run(function, [self._lifted(value) for value in values]), "pair", None)
+            found = Value(_run(function, [self._lifted(value) for value in values]), "pair", None)
+            return self._noted(name, values, found)
         key = f"{name}({', '.join(map(str, keys))})"
         return self._remember(key, lambda: _run(function, [self._lifted(value) for value in values]), "pair")
 
