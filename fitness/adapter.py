@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fitness.failures import FailureKind
 from fitness.program import ENTRY, Program, ProgramError, parse_tree
 
+MAX_FILE_CHARACTERS = 4_000_000
 _LAZY = "from __future__ import annotations\n"
 
 
@@ -39,12 +43,16 @@ def adapt(source: str) -> dict[str, Program]:
     if [piece.name for piece in chosen] == [ENTRY] and not _takes_tokenizer(chosen[0].node):
         return {ENTRY: Program.parse(source)}
     programs: dict[str, Program] = {}
+    bindings, counts, characters = _Bindings(pieces), Counter[str](), 0
     for piece in chosen:
-        name, count = piece.name, 1
-        while name in programs:
-            count += 1
-            name = f"{piece.name}_{count}"
-        programs[name] = Program.parse(_assemble(piece, _needed(piece, pieces)))
+        counts[piece.name] += 1
+        name = piece.name if counts[piece.name] == 1 else f"{piece.name}_{counts[piece.name]}"
+        needed = bindings.needed(piece)
+        # Every program takes along what it uses, so a file of helpers that use each other grows by its square.
+        characters += sum(len(each.text) for each in [piece, *needed])
+        if characters > MAX_FILE_CHARACTERS:
+            raise ProgramError(FailureKind.REJECTED, f"its programs come to more than {MAX_FILE_CHARACTERS} characters")
+        programs[name] = Program.parse(_assemble(piece, needed))
     return programs
 
 
@@ -73,18 +81,20 @@ class _Piece:
 
 
 def _pieces(source: str) -> list[_Piece]:
-    lines = source.splitlines(keepends=True)
+    # Lines as the parser counts them, which knows fewer line breaks than `splitlines`.
+    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    body = [single for node in parse_tree(source, MAX_FILE_CHARACTERS).body for single in _split_import(node)]
+    shared = Counter(line for node in body for line in {node.lineno, node.end_lineno or 0})
     pieces: list[_Piece] = []
-    for node in parse_tree(source).body:
-        for statement in _split_import(node):
-            first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
-            text = "".join(lines[first - 1 : statement.end_lineno])
-            if isinstance(statement, (ast.Import, ast.ImportFrom)):
-                text = ast.unparse(statement) + "\n"
-            elif statement.col_offset or not text.endswith("\n"):
-                text = (ast.get_source_segment(source, statement) or "") + "\n"
-            binds, uses = frozenset(_binds(statement)), frozenset(_uses(statement))
-            pieces.append(_Piece(len(pieces), statement, text, binds, uses))
+    for node in body:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+        alone = shared[node.lineno] == 1 and (node.end_lineno == node.lineno or shared[node.end_lineno or 0] == 1)
+        if alone and not isinstance(node, (ast.Import, ast.ImportFrom)):
+            text = "\n".join(lines[first - 1 : node.end_lineno])
+        else:
+            text = ast.unparse(node)
+        binds, uses = frozenset(_binds(node)), frozenset(_uses(node))
+        pieces.append(_Piece(len(pieces), node, text + "\n", binds, uses))
     return pieces
 
 
@@ -127,23 +137,37 @@ def _takes_tokenizer(node: ast.stmt) -> bool:
     return len(names) == 2 and names[1].lower().startswith("tok")
 
 
-def _needed(entry: _Piece, pieces: list[_Piece]) -> list[_Piece]:
-    """What a function uses of its file, directly or not, in the order of the file."""
-    found: dict[int, _Piece] = {}
-    waiting = [entry]
-    while waiting:
-        piece = waiting.pop()
-        for name in sorted(piece.uses):
-            binding = [other for other in pieces if name in other.binds]
-            above = [other for other in binding if other.position < piece.position]
-            nearest = above[-1:] or [other for other in binding if other.position > piece.position][:1]
-            if name == piece.name:
-                continue
-            for other in nearest:
-                if other.position not in found and other is not entry:
+class _Bindings:
+    """Where each name of a file is defined."""
+
+    def __init__(self, pieces: list[_Piece]) -> None:
+        self._pieces = pieces
+        self._positions: dict[str, list[int]] = {}
+        for piece in pieces:
+            for name in piece.binds:
+                self._positions.setdefault(name, []).append(piece.position)
+
+    def nearest(self, name: str, position: int) -> _Piece | None:
+        """The nearest definition above a place in the file, or else the first one below."""
+        positions = self._positions.get(name, [])
+        index = bisect_left(positions, position)
+        if index:
+            return self._pieces[positions[index - 1]]
+        below = [found for found in positions[index : index + 2] if found != position]
+        return self._pieces[below[0]] if below else None
+
+    def needed(self, entry: _Piece) -> list[_Piece]:
+        """What a function uses of its file, directly or not, in the order of the file."""
+        found: dict[int, _Piece] = {}
+        waiting = [entry]
+        while waiting:
+            piece = waiting.pop()
+            for name in sorted(piece.uses - {piece.name}):
+                other = self.nearest(name, piece.position)
+                if other and other.position not in found and other is not entry:
                     found[other.position] = other
                     waiting.append(other)
-    return [found[position] for position in sorted(found)]
+        return [found[position] for position in sorted(found)]
 
 
 def _assemble(entry: _Piece, needed: list[_Piece]) -> str:
@@ -163,7 +187,7 @@ def _assemble(entry: _Piece, needed: list[_Piece]) -> str:
     name = entry.name
     if name == ENTRY:
         name = "original"
-        text = re.sub(rf"\b{ENTRY}\b", name, text)
+        text = "\n\n" + ast.unparse(_Renamed(name).visit(copy.deepcopy(node))) + "\n"
     body = f'    """{_title(node)}"""\n'
     call = f"{name}(text.string, text.tokenizer)"
     pairs = {_is_pair(each.value) for each in _returns(node)}
@@ -172,6 +196,21 @@ def _assemble(entry: _Piece, needed: list[_Piece]) -> str:
     else:
         body += f"    result = {call}\n    return result[1] if isinstance(result, tuple) else result\n"
     return f"{lazy}{before}{text}\n\ndef {ENTRY}(text):\n{body}"
+
+
+class _Renamed(ast.NodeTransformer):
+    """A function, and its own mentions of itself, by another name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = self._name if node.name == ENTRY else node.name
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._name if node.id == ENTRY else node.id
+        return node
 
 
 def _spaced(piece: _Piece) -> str:

@@ -40,7 +40,7 @@ class Report:
 
 def size_for(lengths: Sequence[int]) -> int:
     """Bytes needed for the results of texts of these lengths."""
-    return HEADER_BYTES + 4 * sum(n * n for n in lengths)
+    return HEADER_BYTES + 8 * sum(n * n for n in lengths)
 
 
 def create(size: int) -> int:
@@ -73,9 +73,9 @@ class Buffer:
         self._bytes[:] = 0
 
     def writer(self, lengths: Sequence[int]) -> Callable[[int, np.ndarray], None]:
-        """What stores the (n, n) weights, as float32, of the text at a position of those asked for."""
+        """What stores the (n, n) weights, as float64, of the text at a position of those asked for."""
         ends = list(accumulate(n * n for n in lengths))
-        flat = self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32)
+        flat = self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float64)
 
         def write(position: int, weights: np.ndarray) -> None:
             flat[ends[position] - weights.size : ends[position]].reshape(weights.shape)[:] = weights
@@ -83,8 +83,8 @@ class Buffer:
         return write
 
     def read_weights(self, lengths: Sequence[int]) -> np.ndarray:
-        """A copy of the weights of all texts, float32 and unchecked, end to end and row by row."""
-        return self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float32).copy()
+        """A copy of the weights of all texts, float64 and unchecked, end to end and row by row."""
+        return self._bytes[HEADER_BYTES : size_for(lengths)].view(np.float64).copy()
 
     def write_report(self, nonce: bytes, report: Report) -> None:
         """Stores what a child has to say; the nonce tells this run's report from anything else."""

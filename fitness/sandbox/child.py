@@ -27,8 +27,6 @@ from fitness.text.view import Text
 FILENAME = "<program>"
 # Ends a child that could not confine itself; a confined program cannot send signals, so it cannot pretend this.
 NOT_CONFINED = signal.SIGUSR1
-# Rows whose peaks have exponents up to this are stored as they are; others get a peak of this power of 2.
-_SAFE_EXPONENT, _SCALED_EXPONENT = 60, 100
 
 
 @dataclass(frozen=True)
@@ -126,13 +124,11 @@ class Runner:
         entry = names.get(ENTRY)
         if entry is None:
             raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
-        return as_float32(entry(text), text.n)
+        return as_weights(entry(text), text.n)
 
 
-def as_float32(returned: object, n: int) -> np.ndarray:
-    """The (n, n) float32 weights that a program returned.
-
-    Rows whose peak is far beyond what float32 tells apart are scaled by a power of 2, which changes no prediction.
+def as_weights(returned: object, n: int) -> np.ndarray:
+    """The (n, n) float64 weights that a program returned.
 
     Raises:
         ContractError: where it is no (n, n) array of real numbers.
@@ -151,12 +147,7 @@ def as_float32(returned: object, n: int) -> np.ndarray:
         raise ContractError(FailureKind.BAD_VALUES, f"returned elements of type {weights.dtype}, expected real numbers")
     # Programs may have asked numpy to raise where precision is lost.
     with np.errstate(all="ignore"):
-        if weights.dtype.kind == "f" and weights.dtype.itemsize > 4:
-            exponent = np.frexp(np.maximum.reduce(weights, axis=1, keepdims=True))[1]
-            if np.abs(exponent).max() > _SAFE_EXPONENT:
-                far = np.abs(exponent) > _SAFE_EXPONENT
-                weights = np.ldexp(weights, np.where(far, _SCALED_EXPONENT - exponent, 0))
-        return weights.astype(np.float32)
+        return weights.astype(np.float64)
 
 
 def _compile(tree: ast.Module) -> types.CodeType:

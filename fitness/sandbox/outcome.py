@@ -76,8 +76,7 @@ class Outcome:
             data, never instructions or markup.
         line: 1-based line of the program, where known.
         text: index of the text it failed on, where known.
-        weights: one (n, n) float32 array a text asked for, checked; rows beyond float32 are scaled by a power of 2.
-            Empty unless ok.
+        weights: one (n, n) float64 array a text asked for, checked. Empty unless ok.
         cpu_seconds: CPU time of the child, its setting up included.
     """
 

@@ -14,6 +14,9 @@ from fitness.scoring.packing import Packing
 MOSTLY_EMPTY = 0.5
 MOSTLY_MASKED = 0.75
 
+# Sums of float64 beyond these may have overflowed, or lost their shares: such rows are divided by their peaks first.
+_LARGEST, _SMALLEST = 1e300, 1e-280
+
 
 class ContractError(ValueError):
     """A program's return value that cannot be a prediction.
@@ -64,11 +67,11 @@ def scale_rows(weights: np.ndarray, starts: np.ndarray, keys: np.ndarray) -> np.
         >>> scale_rows(np.array([0, 3, 1, 0, 0, 0]), np.array([0, 1, 3]), np.array([1, 2, 3])).tolist()
         [1.0, 0.75, 0.25, 0.0, 0.0, 0.0]
     """
-    if weights.dtype.itemsize > 4:
-        # Sums of very large numbers would overflow, and shares in very small ones vanish.
+    total = np.add.reduceat(weights, starts, dtype=np.float64)
+    if total.max() > _LARGEST or total.min(where=total > 0, initial=1) < _SMALLEST:
         peak = np.maximum.reduceat(weights, starts)
         weights = weights / np.repeat(np.where(peak > 0, peak, 1), keys)
-    total = np.add.reduceat(weights, starts, dtype=np.float64)
+        total = np.add.reduceat(weights, starts, dtype=np.float64)
     scaled = np.empty(weights.shape, dtype=np.float32)
     np.multiply(weights, np.repeat(1 / np.where(total > 0, total, 1), keys), out=scaled, casting="same_kind")
     scaled[starts[keys == 1]] = 1
@@ -128,9 +131,11 @@ def waste(matrices: Sequence[np.ndarray], packing: Packing) -> Waste:
     """What of a program's weights the mask takes, and what it leaves empty.
 
     Args:
-        matrices: one checked (n, n) float32 array per text, as the program returned it.
+        matrices: one checked (n, n) float64 array per text, as the program returned it.
         packing: how their elements lie once packed.
     """
+    # Divided by a text's peak, sums stay finite.
+    matrices = [matrix / max(1.0, float(matrix.max())) for matrix in matrices]
     total = np.concatenate([matrix.sum(axis=1, dtype=np.float64) for matrix in matrices])
     seen = packing.row_sums(packing.pack(matrices))
     filled = total > 0

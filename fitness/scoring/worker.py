@@ -165,7 +165,8 @@ class Worker:
             text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
             return Evaluation(outcome.failure, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
         packing = self._packings[split]
-        predictions = to_predictions(packing.pack(outcome.weights), packing)
+        visible = packing.pack(outcome.weights)
+        predictions = to_predictions(visible, packing)
         # Equal to the last bit, or what a program scores would depend on what its worker has met before.
         key = split + hashlib.sha256(predictions.tobytes()).hexdigest()
         known = self._remembered.get(key)
@@ -180,7 +181,7 @@ class Worker:
             scores=known[0],
             descriptors=known[1],
             signature=signature_of(predictions),
-            degenerate=lost.degenerate if any(weights.any() for weights in outcome.weights) else "all zeros",
+            degenerate=lost.degenerate if visible.any() else "all zeros",
             masked_mass=lost.masked_mass,
             empty_rows=lost.empty_rows,
             cpu_seconds=outcome.cpu_seconds,

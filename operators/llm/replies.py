@@ -22,7 +22,8 @@ CUT_OFF = {"length", "max_tokens"}
 REFUSED = {"refusal", "content_filter"}
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^`\n]*$")
+# Possessive, for a reply may be one line of 400,000 characters that nearly match.
+_FENCE = re.compile(r"^(?P<indent>[ \t]*+)(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+#.-]*+)[^`\n]*+$")
 _PYTHON = {"", "python", "py", "python3", "py3", "python2"}
 _DEFINES = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{ENTRY}\b", re.MULTILINE)
 _BEGINS = re.compile(r"^(import |from |def |@)", re.MULTILINE)
@@ -58,6 +59,8 @@ def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
         return [_nothing(words, text, finish, bool(blocks))]
     found: list[Proposal | Failure] = []
     for block in programs:
+        if len(found) >= MAX_CANDIDATES:
+            break
         unfinished = finish in CUT_OFF and not block.closed and block is blocks[-1]
         found += _judge_block(block.source, unfinished)
     return found[:MAX_CANDIDATES]

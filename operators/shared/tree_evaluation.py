@@ -14,11 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fitness.program import ENTRY
+from fitness.program import ENTRY, written_out
 from fitness.text.view import fields
 from operators.shared.fit_sample import FitSample
 
 CACHED_ARRAYS = 96
+# Programs beyond these are run, not taken apart: what operators do with one takes time by its size, squared.
+MOST_LINES, MOST_PARTS = 32, 400
 
 Axis = Literal["number", "key", "query", "pair"]
 
@@ -271,6 +273,8 @@ def entry_of(tree: ast.Module) -> ast.FunctionDef:
             raise Unsupported("more than one function")
     if len(functions) != 1 or [argument.arg for argument in functions[0].args.args] != ["text"]:
         raise Unsupported("another signature")
+    if len(functions[0].body) > MOST_LINES or written_out(functions[0])[0] > MOST_PARTS:
+        raise Unsupported("too large to be taken apart")
     return functions[0]
 
 

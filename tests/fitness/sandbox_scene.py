@@ -78,9 +78,7 @@ class Scene:
         self.sandbox = self._stack.enter_context(Sandbox(self.texts, limits=limits, layers=layers))
         self._server = self.sandbox.server_pid
         self._self = self._own_state()
-        self._expected = [
-            np.float32(np.exp(-np.abs(text.distance) / 3.0) + 0.25 * text.is_first) for text in self.texts
-        ]
+        self._expected = [np.exp(-np.abs(text.distance) / 3.0) + 0.25 * text.is_first for text in self.texts]
 
     def __enter__(self) -> Scene:
         return self

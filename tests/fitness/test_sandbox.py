@@ -63,8 +63,8 @@ def test_weights_come_back_exactly_for_every_text(sandbox):
     outcome = sandbox.run(program("return text.distance.clip(0) + 0.1"))
     assert outcome.ok
     for text, weights in zip([ONE, TWO], outcome.weights, strict=True):
-        assert weights.dtype == np.float32
-        assert np.array_equal(weights, np.float32(text.distance.clip(0) + 0.1))
+        assert weights.dtype == np.float64
+        assert np.array_equal(weights, text.distance.clip(0) + 0.1)
     assert 0 < outcome.cpu_seconds < 1
 
 
@@ -82,7 +82,7 @@ def test_texts_can_be_added_and_outgrow_the_first_buffer():
         long = Text([f" w{i}" for i in range(700)])
         assert sandbox.add([long, ONE]) == [1, 2]
         outcome = sandbox.run(program("return np.exp(-abs(text.distance))"))
-        assert np.array_equal(outcome.weights[1], np.float32(np.exp(-abs(long.distance))))
+        assert np.array_equal(outcome.weights[1], np.exp(-abs(long.distance)))
         assert sandbox.run(program("return text.distance ** 2.0"), [0]).ok
 
 

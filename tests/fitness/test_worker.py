@@ -9,8 +9,8 @@ from fitness.scoring.worker import Worker, WorkerSpec
 
 STORIES = ["Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!", model_zoo.STORY, "One day it rained."]
 # They predict the same to five decimals, and not to the last bit.
-SOURCE = "def program(text):\n    return ({} * (0.1 + text.is_name) ** 0.37) / (1 + text.distance**2)\n"
-ONE, TWIN = Program.parse(SOURCE.format(0.7)), Program.parse(SOURCE.format("0.3 * 1.0000001"))
+SOURCE = "def program(text):\n    return (0.7 * (0.1 + text.is_name) ** {}) / (1 + text.distance**2)\n"
+ONE, TWIN = Program.parse(SOURCE.format(0.37)), Program.parse(SOURCE.format(0.3700003))
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,30 @@ def test_splits_are_those_of_the_specification(spec):
         assert [text.string for text in worker.view().texts] == STORIES[:1]
     finally:
         worker.close()
+
+
+EXTREME = [
+    "np.exp(-3.0 * text.distance)",
+    "np.exp(4.0 * text.distance)",
+    "np.where(text.distance < 0, {}, 1.0 * text.same)",
+]
+
+
+@pytest.mark.parametrize("weights", [EXTREME[0], EXTREME[1], *(EXTREME[2].format(w) for w in ("1e308", "1e-308", "7"))])
+def test_weights_above_the_diagonal_change_nothing(spec, weights):
+    plain = Program.parse(f"def program(text):\n    return {weights}\n")
+    masked = Program.parse(f"def program(text):\n    return np.where(text.distance >= 0, {weights}, 0)\n")
+    one, two = evaluated(spec, plain, masked)
+    assert (one.kind, two.kind) == ("ok", "ok")
+    assert np.array_equal(one.scores, two.scores)
+    assert np.array_equal(one.descriptors, two.descriptors)
+    assert one.signature == two.signature
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-30, 1e30, 1e300])
+def test_a_row_s_scale_changes_nothing(spec, scale):
+    one, two = evaluated(
+        spec, *(Program.parse(f"def program(text):\n    return {s} * (1.0 + text.same)\n") for s in (1.0, scale))
+    )
+    assert two.ok
+    assert np.allclose(one.scores, two.scores, rtol=1e-3)
