@@ -12,34 +12,32 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
 
 from benchmarks.machine import describe
 from evolve.campaign import Campaign
-from evolve.commands.run import opened
 from evolve.config import parse_config
+from evolve.listeners import Listener
 from evolve.proposing import Proposer
+from evolve.records import StepSummary
 from evolve.run_dir import RunDir
+from evolve.session import opened_for_search
 from evolve.stopping import conditions
-from fitness.scoring.pool import Pool
 
 SMALL = 800
 
 
-class Meter:
+class Meter(Listener):
     """Notes the CPU time and memory of this process after every step."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, float, float]] = []
         self._cpu = time.process_time()
 
-    def on_step(self, summary: dict[str, Any]) -> None:
+    def on_step(self, summary: StepSummary) -> None:
         now = time.process_time()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        candidates = summary["new"] + summary["known"]
-        self.rows.append((summary["programs"], 1000 * (now - self._cpu) / max(1, candidates), memory))
+        candidates = summary.new + summary.known
+        self.rows.append((summary.programs, 1000 * (now - self._cpu) / max(1, candidates), memory))
         self._cpu = now
 
     def on_incident(self, message: str) -> None:
@@ -60,13 +58,12 @@ def campaign(programs: int) -> list[tuple[int, float, float]]:
         }
         config = parse_config(settings, "steps")
         run_dir = RunDir(Path(folder) / "run")
-        run_dir.prepare()
-        pool, meter = Pool(2), Meter()
-        with opened(config, run_dir, Console(stderr=True)) as session:
+        meter = Meter()
+        with opened_for_search(config, run_dir) as session:
             labels = session.attention.labels
             proposer = Proposer(session.spec, session.store, labels, 4)
             stops = conditions(config.stop, run_dir.path)
-            Campaign(config, session.spec, session.store, pool, len(labels), proposer, stops, [meter]).run()
+            Campaign(config, session.spec, session.store, session.pool(), len(labels), proposer, stops, meter).run()
     return meter.rows[1:]
 
 

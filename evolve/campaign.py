@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from evolve.candidates import Candidate
 from evolve.config import Config
+from evolve.listeners import Listener
 from evolve.proposing import Proposer
+from evolve.records import ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
-from evolve.store import ProgramRecord, ProposalOutcome, ProposalRecord, Store
+from evolve.store import Store
 from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
@@ -23,19 +25,7 @@ INTERNAL_ERRORS_IN_A_ROW = 20
 
 
 class TooManyInternalErrorsError(RuntimeError):
-    """Programs fail for reasons that are not theirs, again and again."""
-
-
-class Listener(Protocol):
-    """What wants to know how a campaign goes: the console and the log."""
-
-    def on_step(self, summary: dict[str, Any]) -> None:
-        """A step was committed."""
-        ...
-
-    def on_incident(self, message: str) -> None:
-        """Something went wrong and was survived."""
-        ...
+    """Evaluations fail for reasons that are not the programs', again and again."""
 
 
 @dataclass
@@ -52,7 +42,7 @@ class Campaign:
         pool: where tasks run.
         heads: number of heads.
         conditions: when to stop.
-        listeners: whom to tell.
+        listener: whom to tell.
         interrupted: asked between steps; true ends the session.
         state: what the search has learnt.
     """
@@ -64,7 +54,7 @@ class Campaign:
     heads: int
     proposer: Proposer
     conditions: list[StopCondition]
-    listeners: list[Listener]
+    listener: Listener
     interrupted: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -163,8 +153,7 @@ class Campaign:
         summary = self._summary(step, records, proposals, gains)
         self.store.commit_step(step, records, proposals, seconds, summary)
         self._learn(proposals, records)
-        for listener in self.listeners:
-            listener.on_step(summary | {"seconds": round(self._seconds, 3)})
+        self.listener.on_step(summary)
         if self.state.internal_errors >= INTERNAL_ERRORS_IN_A_ROW:
             last = records[-1].evaluation.message
             raise TooManyInternalErrorsError(
@@ -188,19 +177,20 @@ class Campaign:
 
     def _summary(
         self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord], gains: dict[int, float]
-    ) -> dict[str, Any]:
-        return {
-            "step": step,
-            "programs": self.state.programs,
-            "failed": sum(self.state.failed.values()),
-            "mean_iou": round(self.state.mean_iou, 6),
-            "best_iou": round(float(self.state.grid.head_iou.max()), 6),
-            "excess": round(self.state.excess, 6),
-            "coverage": round(self.state.grid.stats()["coverage"], 6),
-            "new": len(records),
-            "known": sum(proposal.outcome == "known" for proposal in proposals),
-            "gain": round(sum(gains.values()), 6),
-        }
+    ) -> StepSummary:
+        return StepSummary(
+            step=step,
+            programs=self.state.programs,
+            failed=sum(self.state.failed.values()),
+            mean_iou=self.state.mean_iou,
+            best_iou=float(self.state.grid.head_iou.max()),
+            excess=self.state.excess,
+            coverage=self.state.grid.stats()["coverage"],
+            new=len(records),
+            known=sum(proposal.outcome == "known" for proposal in proposals),
+            gain=sum(gains.values()),
+            seconds=self._seconds,
+        )
 
     def _progress(self) -> Progress:
         seconds = self._seconds + time.monotonic() - self._clock

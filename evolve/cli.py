@@ -1,4 +1,4 @@
-"""The command line. Commands are thin: each hands its options to a module of its own, imported when it is called."""
+"""The command line: options in, and a command's value out as JSON or drawn. Each is imported when called."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_defaul
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, a.b=c; repeatable.")]
 
 
-def call(command: Callable[[], Any], *, as_json: bool) -> None:
-    """Runs a command; prints its result and turns errors that the user can mend into one line and exit code 2.
+def call(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: bool) -> None:
+    """Runs a command and prints its value; errors that the user can mend become one line and exit code 2.
 
-    A command returns what `--json` prints, and has printed its own table by then unless asked for JSON.
+    Args:
+        command: gives a plain value, or one that `as_json` turns into one.
+        show: what people see of the value: something rich can draw, or a list of such and of lines of markup.
+        as_json: print exactly one JSON object instead.
     """
     from fitness.errors import UserError
 
@@ -40,7 +43,7 @@ def call(command: Callable[[], Any], *, as_json: bool) -> None:
     for noisy in ("httpx", "openai", "transformers", "datasets"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
-        result = command()
+        value = command()
     except UserError as error:
         typer.secho(f"headscribe: {error}", err=True, fg="red")
         raise typer.Exit(2) from None
@@ -50,7 +53,11 @@ def call(command: Callable[[], Any], *, as_json: bool) -> None:
     except BrokenPipeError:
         os._exit(1)
     if as_json:
-        typer.echo(json.dumps(result))
+        typer.echo(json.dumps(value if isinstance(value, dict) else value.as_json()))
+        return
+    from evolve.views.printing import print_all
+
+    print_all(show(value))
 
 
 @app.command()
@@ -62,17 +69,19 @@ def run(
     rebin: Annotated[bool, typer.Option("--rebin", help="Sort stored programs into changed descriptor axes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The main job: capture, search, reduce, report. Run again on the same directory, it continues."""
-    from evolve.commands.run import run_campaign
+    """The main job: capture, search, reduce, report. Run again on the same directory, it resumes."""
+    from evolve.commands.run import run as run_command
+    from evolve.views.run import render
 
     interrupted = False
 
     def command() -> Any:
         nonlocal interrupted
-        result, interrupted = run_campaign(config, run_dir, settings or [], llm=llm, rebinning=rebin, quiet=as_json)
-        return result
+        ended = run_command(config, run_dir, settings or [], llm=llm, rebinning=rebin)
+        interrupted = ended.result is None
+        return ended
 
-    call(command, as_json=as_json)
+    call(command, render, as_json=as_json)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -84,9 +93,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Validate all, try the LLM endpoint with one tiny call, estimate calls, cost, time and disk; start nothing."""
-    from evolve.commands.check import check_config
+    from evolve.commands.check import check as check_command
+    from evolve.views.estimate import render
 
-    call(lambda: check_config(config, settings or [], quiet=as_json), as_json=as_json)
+    call(lambda: check_command(config, settings or []), render, as_json=as_json)
 
 
 @app.command()
@@ -95,10 +105,17 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, live.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Progress, best, rates, failures by kind, and what the operators earn."""
-    from evolve.commands.status import show_status
+    """Progress, best, rates, failures by kind, and what each operator gained."""
+    from evolve.commands.status import status as status_command
+    from evolve.commands.status import watch as watch_command
+    from evolve.views.status import render
 
-    call(lambda: show_status(run, watch=watch, quiet=as_json), as_json=as_json)
+    def command() -> Any:
+        if watch and not as_json:
+            watch_command(run)
+        return status_command(run)
+
+    call(command, render, as_json=as_json)
 
 
 @app.command()
@@ -115,21 +132,12 @@ def library(
     as_json: Json = False,
 ) -> None:
     """Reduce what was found to a library: library.json, library.py and coverage.csv."""
-    from evolve.commands.library import make_library
+    from evolve.commands.library import library as library_command
+    from evolve.results.reduction import Criterion
+    from evolve.views.library import render
 
-    call(
-        lambda: make_library(
-            runs,
-            epsilon=epsilon,
-            threshold=threshold,
-            size=size,
-            exact=exact,
-            out=out,
-            plots=plots,
-            quiet=as_json,
-        ),
-        as_json=as_json,
-    )
+    criterion = Criterion(epsilon, threshold, size, exact)
+    call(lambda: library_command(runs, criterion, out=out, plots=plots), render, as_json=as_json)
 
 
 @app.command()
@@ -145,10 +153,11 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score programs from outside on a model's heads."""
-    from evolve.commands.score import score_programs
+    from evolve.commands.score import score as score_command
+    from evolve.views.scores import render
 
     call(
-        lambda: score_programs(
+        lambda: score_command(
             programs,
             model=model,
             texts=texts,
@@ -157,8 +166,8 @@ def score(
             sandbox=sandbox,
             workers=workers,
             out=out,
-            quiet=as_json,
         ),
+        render,
         as_json=as_json,
     )
 
@@ -174,10 +183,12 @@ def replace(
     as_json: Json = False,
 ) -> None:
     """Perplexity and agreement with heads replaced by programs, with controls."""
-    from evolve.commands.replace import replace_heads
+    from evolve.commands.replace import replace as replace_command
+    from evolve.views.replacement import render_perplexity
 
     call(
-        lambda: replace_heads(run, fractions=_shares(fractions), random_orders=random_orders, quiet=as_json),
+        lambda: replace_command(run, fractions=_shares(fractions), random_orders=random_orders),
+        lambda result: [*render_perplexity(result), f"wrote {run / 'replacement.json'}"],
         as_json=as_json,
     )
 
@@ -191,10 +202,12 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """Question answering accuracy with heads replaced by programs."""
-    from evolve.commands.tasks import run_tasks
+    from evolve.commands.tasks import tasks as tasks_command
+    from evolve.views.replacement import render_tasks
 
     call(
-        lambda: run_tasks(run, tasks=task, fractions=_shares(fractions), limit=limit, quiet=as_json),
+        lambda: tasks_command(run, names=task, fractions=_shares(fractions), limit=limit),
+        lambda result: [*render_tasks(result), f"wrote {run / 'tasks.json'}"],
         as_json=as_json,
     )
 
@@ -210,23 +223,22 @@ def prompts(
     as_json: Json = False,
 ) -> None:
     """What each prompt, operator and model earned per call, token and dollar."""
-    from evolve.commands.prompts import compare_prompts, show_prompts
+    from evolve.commands.prompts import compare as compare_command
+    from evolve.commands.prompts import prompts as prompts_command
+    from evolve.views.prompts import render, render_trial
 
     if compare:
-        call(
-            lambda: compare_prompts(compare, runs, operator=operator, pairs=pairs, quiet=as_json),
-            as_json=as_json,
-        )
+        call(lambda: compare_command(compare, runs, operator=operator, pairs=pairs), render_trial, as_json=as_json)
     else:
-        call(lambda: show_prompts(runs, quiet=as_json), as_json=as_json)
+        call(lambda: prompts_command(runs), render, as_json=as_json)
 
 
 @app.command()
 def report(run: Run, as_json: Json = False) -> None:
     """Write one self-contained report.html."""
-    from evolve.commands.report import write_report
+    from evolve.commands.report import report as report_command
 
-    call(lambda: write_report(run, quiet=as_json), as_json=as_json)
+    call(lambda: report_command(run), lambda result: [f"wrote {result['report']}"], as_json=as_json)
 
 
 def _shares(fractions: str | None) -> list[float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import configs
-from fitness.errors import UserError
+from fitness.errors import UserError, nearest
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
 from fitness.text.corpus import demo_path
@@ -239,12 +238,6 @@ class Config(Section):
     def digest(self) -> str:
         """Hash of the whole configuration."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def nearest(name: str, known: Any) -> str:
-    """A half-sentence that suggests the known name nearest to a misspelt one."""
-    close = difflib.get_close_matches(name, [str(entry) for entry in known], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
 
 
 def find_config(name: str) -> Path:

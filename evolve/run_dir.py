@@ -14,6 +14,8 @@ from typing import IO, Any
 import yaml
 
 from evolve.config import Config, parse_config
+from evolve.listeners import Listener
+from evolve.records import StepSummary
 from evolve.store import FILE, Store
 from fitness.errors import UserError
 
@@ -111,7 +113,7 @@ class RunLock:
             self._file.close()
 
 
-class RunLog:
+class RunLog(Listener):
     """Appends events to `log.jsonl`; each line has `time` (UTC), `event` and the event's own keys."""
 
     def __init__(self, path: Path) -> None:
@@ -127,9 +129,9 @@ class RunLog:
             # The state is in the database; its own failure to write is what stops a campaign.
             return
 
-    def on_step(self, summary: dict[str, Any]) -> None:
+    def on_step(self, summary: StepSummary) -> None:
         """A step was committed."""
-        self.write("step", **summary)
+        self.write("step", **summary.as_json())
 
     def on_incident(self, message: str) -> None:
         """Something went wrong and was survived."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from evolve.config import Config, LlmModel
-from evolve.store import ProposalRecord
+from evolve.records import ProposalRecord
 from fitness.errors import UserError
 from operators.registry import LLM_OPERATORS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 
 from archives.grid import AddResult, Axis, Grid
 from evolve.config import Config
+from evolve.records import ProgramRecord, ProposalRecord
 from evolve.scheduler import Arm, make_scheduler
-from evolve.store import ProgramRecord, ProposalRecord
 from fitness.failures import FailureKind
 from fitness.own import Own
 from operators.protocol import Failure
@@ -83,6 +83,23 @@ class SearchState:
         self.single_best = (-1.0, -1)
         self.internal_errors = 0
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
+
+    @classmethod
+    def of(
+        cls, config: Config, heads: int, records: Iterable[ProgramRecord], own: Sequence[Own] = ()
+    ) -> SearchState:
+        """The grid of programs that a store holds; what their proposals cost and gained is not learnt.
+
+        Args:
+            config: what is asked.
+            heads: number of heads.
+            records: programs in order of entry.
+            own: operators and descriptors that are given as objects.
+        """
+        state = cls(config, heads, own)
+        for record in records:
+            state.enter([record])
+        return state
 
     @property
     def mean_iou(self) -> float:

@@ -7,85 +7,28 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from evolve.records import (
+    PROGRAM_COLUMNS,
+    ProgramRecord,
+    ProposalRecord,
+    StepSummary,
+    from_blob,
+    program_of,
+    program_row,
+    proposal_of,
+    proposal_row,
+    to_blob,
+)
 from fitness.errors import UserError
-from fitness.failures import FailureKind
-from fitness.program import Program
-from fitness.scoring.worker import Evaluation
 
 SCHEMA_VERSION = 4
 FILE = "campaign.sqlite"
 # Ids are entered in no order, so a step touches pages all over their index; they are kept at hand.
 CACHE_KIB = 32 << 10
-
-
-# What became of a candidate: a new program, a known one, or how there is none.
-ProposalOutcome = FailureKind | Literal["new", "known"]
-
-
-@dataclass(frozen=True)
-class ProposalRecord:
-    """One candidate of one slot, as the table `proposals` keeps it."""
-
-    step: int
-    slot: int
-    candidate: int
-    operator: str
-    head: int
-    parents: tuple[int, ...]
-    outcome: ProposalOutcome
-    message: str = ""
-    number: int | None = None
-    gain: float = 0.0
-    call: str | None = None
-    note: str = ""
-    model: str | None = None
-    prompt: str | None = None
-    template: str | None = None
-    round: int = 0
-
-
-@dataclass(frozen=True)
-class ProgramRecord:
-    """One evaluated program, as the table `programs` keeps it.
-
-    Attributes:
-        number: order of entry, from 0.
-        id: the program's identity.
-        source: as it was written.
-        length: characters of the normalised source.
-        step: when it entered.
-        evaluation: how it ran; `scores`, by text, are not kept.
-        iou: (heads,) float32 mean held-out IoU, None where it failed.
-    """
-
-    number: int
-    id: str
-    source: str
-    length: int
-    step: int
-    evaluation: Evaluation
-    iou: np.ndarray | None
-
-    @classmethod
-    def of(cls, number: int, program: Program, step: int, evaluation: Evaluation) -> ProgramRecord:
-        """The record of a program just evaluated."""
-        iou = None if evaluation.scores is None else evaluation.scores.mean(axis=1, dtype=np.float64).astype(np.float32)
-        return cls(number, program.id, program.source, program.length, step, evaluation, iou)
-
-    @property
-    def ok(self) -> bool:
-        """Whether it ran."""
-        return self.iou is not None
-
-    def program(self) -> Program:
-        """The program itself."""
-        return Program(self.source, self.id)
 
 
 class Store:
@@ -172,7 +115,7 @@ class Store:
         """Keeps these columns of all descriptors, in this order, and a new fingerprint, in one transaction."""
         with self.transaction() as connection:
             rows = connection.execute("SELECT number, descriptors FROM programs WHERE descriptors IS NOT NULL")
-            kept = [(_array(blob)[list(columns)].astype("<f4").tobytes(), number) for number, blob in rows]
+            kept = [(to_blob(from_blob(blob)[list(columns)]), number) for number, blob in rows]
             connection.executemany("UPDATE programs SET descriptors = ? WHERE number = ?", kept)
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", ("fingerprint", json.dumps(fingerprint)))
 
@@ -184,37 +127,15 @@ class Store:
         programs: Iterable[ProgramRecord],
         proposals: Iterable[ProposalRecord],
         seconds: float,
-        summary: dict[str, Any],
+        summary: StepSummary,
     ) -> None:
         """Writes one step in one transaction."""
         with self.transaction() as connection:
-            for record in programs:
-                _insert_program(connection, record)
-            connection.executemany(
-                "INSERT INTO proposals VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [
-                    (
-                        p.step,
-                        p.slot,
-                        p.candidate,
-                        p.operator,
-                        p.head,
-                        json.dumps(p.parents),
-                        str(p.outcome),
-                        p.message,
-                        p.number,
-                        p.gain,
-                        p.call,
-                        p.note,
-                        p.model,
-                        p.prompt,
-                        p.template,
-                        p.round,
-                    )
-                    for p in proposals
-                ],
-            )
-            connection.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, seconds, json.dumps(summary)))
+            marks = ",".join("?" * len(PROGRAM_COLUMNS.split(",")))
+            connection.executemany(f"INSERT INTO programs VALUES ({marks})", map(program_row, programs))
+            marks = ",".join("?" * len(fields(ProposalRecord)))
+            connection.executemany(f"INSERT INTO proposals VALUES ({marks})", map(proposal_row, proposals))
+            connection.execute("INSERT INTO steps VALUES (?, ?, ?)", (step, seconds, json.dumps(summary.as_json())))
 
     def steps(self) -> int:
         """Number of committed steps."""
@@ -224,14 +145,16 @@ class Store:
         """Wall time of all committed steps."""
         return float(self._rows("SELECT coalesce(sum(seconds), 0) FROM steps")[0][0])
 
-    def summaries(self) -> list[dict[str, Any]]:
+    def summaries(self) -> list[StepSummary]:
         """Summary of every step, in order."""
-        return [json.loads(row[0]) for row in self._rows("SELECT summary FROM steps ORDER BY step")]
+        return [
+            StepSummary.from_json(json.loads(row[0])) for row in self._rows("SELECT summary FROM steps ORDER BY step")
+        ]
 
-    def last_summary(self) -> dict[str, Any] | None:
+    def last_summary(self) -> StepSummary | None:
         """Summary of the newest step."""
         rows = self._rows("SELECT summary FROM steps ORDER BY step DESC LIMIT 1")
-        return json.loads(rows[0][0]) if rows else None
+        return StepSummary.from_json(json.loads(rows[0][0])) if rows else None
 
     # Programs.
 
@@ -255,12 +178,8 @@ class Store:
         return self._records("ORDER BY number")
 
     def _records(self, condition: str, parameters: Sequence[Any] = ()) -> Iterator[ProgramRecord]:
-        columns = (
-            "number, id, source, length, step, kind, message, line, text, degenerate, signature, cpu_seconds, "
-            "masked_mass, empty_rows, descriptors, iou"
-        )
-        for row in self._rows(f"SELECT {columns} FROM programs {condition}", parameters):
-            yield _record(row)
+        for row in self._rows(f"SELECT {PROGRAM_COLUMNS} FROM programs {condition}", parameters):
+            yield program_of(row)
 
     def counts(self) -> dict[str, int]:
         """Programs by kind of outcome."""
@@ -275,11 +194,11 @@ class Store:
     def proposals_of_step(self, step: int) -> list[ProposalRecord]:
         """Records of one step, by slot and candidate."""
         rows = self._rows("SELECT * FROM proposals WHERE step = ? ORDER BY slot, candidate", (step,))
-        return [_proposal(row) for row in rows]
+        return [proposal_of(row) for row in rows]
 
     def all_proposals(self) -> list[ProposalRecord]:
         """Every record, by step, slot and candidate."""
-        return [_proposal(row) for row in self._rows("SELECT * FROM proposals ORDER BY step, slot, candidate")]
+        return [proposal_of(row) for row in self._rows("SELECT * FROM proposals ORDER BY step, slot, candidate")]
 
     def signatures(self, hashes: Sequence[str]) -> dict[str, int]:
         """Those of the signatures that are known already, with the smallest number of a program that has it."""
@@ -326,56 +245,3 @@ def _create(path: Path, meta: Mapping[str, Any]) -> None:
     finally:
         connection.close()
     temporary.replace(path)
-
-
-def _array(blob: bytes) -> np.ndarray:
-    return np.frombuffer(blob, dtype="<f4").astype(np.float32)
-
-
-def _insert_program(connection: sqlite3.Connection, record: ProgramRecord) -> None:
-    result = record.evaluation
-    connection.execute(
-        "INSERT INTO programs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            record.number,
-            record.id,
-            record.source,
-            record.length,
-            record.step,
-            result.kind,
-            result.message,
-            result.line,
-            result.text,
-            result.degenerate,
-            result.signature,
-            result.cpu_seconds,
-            result.masked_mass,
-            result.empty_rows,
-            None if result.descriptors is None else result.descriptors.astype("<f4").tobytes(),
-            None if record.iou is None else record.iou.astype("<f4").tobytes(),
-        ),
-    )
-
-
-def _record(row: Sequence[Any]) -> ProgramRecord:
-    number, identity, source, length, step, kind, message, line, text, degenerate, signature, cpu, *rest = row
-    masked_mass, empty_rows, descriptors, iou = rest
-    evaluation = Evaluation(
-        None if kind == "ok" else FailureKind(kind),
-        message,
-        line,
-        text,
-        descriptors=None if descriptors is None else _array(descriptors),
-        signature=signature,
-        degenerate=degenerate,
-        cpu_seconds=cpu,
-        masked_mass=masked_mass,
-        empty_rows=empty_rows,
-    )
-    return ProgramRecord(number, identity, source, length, step, evaluation, None if iou is None else _array(iou))
-
-
-def _proposal(row: Sequence[Any]) -> ProposalRecord:
-    step, slot, candidate, operator, head, parents, outcome, *rest = row
-    kind: ProposalOutcome = outcome if outcome in ("new", "known") else FailureKind(outcome)
-    return ProposalRecord(step, slot, candidate, operator, head, tuple(json.loads(parents)), kind, *rest)

@@ -5,76 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from rich.console import Console
-
-from evolve import views
-from evolve.commands.status import read_status
-from evolve.config import Config
-from evolve.run_dir import RunDir, write_atomically
-from evolve.store import Store
-from evolve.views.console import duration
-from evolve.views.pictures import css_colour, line_svg
-
-MOST_POINTS = 400
+from evolve.run_dir import RunDir
+from evolve.views.report import write_report
 
 
-def write_report(directory: Path, *, quiet: bool) -> dict[str, Any]:
+def report(directory: Path) -> dict[str, Any]:
     """Writes `report.html`, also for a campaign that is still running; returns its path and the run's numbers.
 
     Raises:
         UserError: where the directory holds no run.
     """
     run_dir = RunDir(directory)
-    config = run_dir.load_config()
+    path = write_report(run_dir)
     store = run_dir.open_store()
     try:
-        page = render_report(store, config, read_status(run_dir, config))
         result = store.meta("result")
     finally:
         store.close()
-    path = run_dir.file("report.html")
-    write_atomically(path, page)
-    if not quiet:
-        Console().print(f"wrote {path}", highlight=False)
     return {"report": str(path), "finished": result is not None} | (result or {})
-
-
-def render_report(store: Store, config: Config, status: dict[str, Any]) -> str:
-    """The page; sources and messages of programs are data and are escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(views.__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["duration"] = duration
-    details = store.meta("details")
-    return environment.get_template("report.html").render(
-        config=config,
-        status=status,
-        result=store.meta("result"),
-        details=details,
-        progress=progress_svg(store.summaries()),
-        heads=head_rows(details) if details else [],
-        settings=config.model_dump(mode="json"),
-    )
-
-
-def progress_svg(summaries: list[dict[str, Any]]) -> str:
-    """Mean IoU and excess on held-out texts against programs evaluated."""
-    every = max(1, len(summaries) // MOST_POINTS)
-    shown = summaries[::-1][::every][::-1]
-    programs = [summary["programs"] for summary in shown]
-    series = {
-        "mean best IoU": (programs, [summary["mean_iou"] for summary in shown]),
-        "excess": (programs, [summary["excess"] for summary in shown]),
-    }
-    return line_svg(series, "programs evaluated", "held-out IoU")
-
-
-def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Heads by layer, each with its numbers and the colours of its box."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for label, head in details["heads"].items():
-        background, colour = css_colour(head["test"] if head["test"] is not None else 0.0)
-        entry = {"label": label, "background": background, "colour": colour} | head
-        rows.setdefault(label.split("H")[0], []).append(entry)
-    return list(rows.values())

@@ -51,3 +51,15 @@ def iou_by_text(
         # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
         shared[:, text] = np.add.reduce(least, axis=-1)
     return (shared / (packing.filled_rows(predictions) + sums - shared)).astype(np.float32)
+
+
+def fitness(scores: np.ndarray) -> np.ndarray:
+    """Fitness of a program: its IoU on each head, averaged over the texts of a split.
+
+    Args:
+        scores: (heads, texts) IoU in [0, 1].
+
+    Returns:
+        (heads,) float32 in [0, 1].
+    """
+    return np.asarray(scores).mean(axis=1, dtype=np.float64).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evolve.config import Config
+from evolve.records import ProposalRecord
 from evolve.scheduler import OFFLINE_SECONDS_OTHERWISE, SECONDS_PER_USD, Arm, make_scheduler
-from evolve.store import ProposalRecord
 from fitness.errors import UserError
 
 MODELS = [

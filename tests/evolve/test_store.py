@@ -3,7 +3,8 @@ import sqlite3
 import numpy as np
 import pytest
 
-from evolve.store import FILE, ProgramRecord, ProposalRecord, Store
+from evolve.records import ProgramRecord, ProposalRecord, StepSummary
+from evolve.store import FILE, Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
 from fitness.program import Program
@@ -23,6 +24,10 @@ def proposal(number, slot):
     return ProposalRecord(0, slot, 0, "tweak", 1, (5, 6), "new", number=number, gain=0.25, note="why")
 
 
+def summary(step):
+    return StepSummary(step, 2, 1, 0.5, 0.7, 0.1, 0.2, 2, 0, 0.25, 1.5)
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / FILE
@@ -31,7 +36,7 @@ def path(tmp_path):
 @pytest.fixture
 def store(path):
     store = Store(path, create=True)
-    store.commit_step(0, [record(0), record(1, ok=False)], [proposal(0, 0), proposal(1, 1)], 1.5, {"programs": 2})
+    store.commit_step(0, [record(0), record(1, ok=False)], [proposal(0, 0), proposal(1, 1)], 1.5, summary(0))
     yield store
     store.close()
 
@@ -43,13 +48,14 @@ def test_a_step_reads_back_as_it_was_written(store):
     assert (bad.evaluation.kind, bad.evaluation.line, bad.iou) == ("exception", 2, None)
     assert store.proposals_of_step(0) == [proposal(0, 0), proposal(1, 1)]
     assert store.known([record(0).id, "unknown"]) == {record(0).id: 0}
+    assert store.last_summary() == summary(0)
     assert store.counts() == {"exception": 1, "ok": 1}
     assert (store.steps(), store.seconds(), store.next_number()) == (1, 1.5, 2)
 
 
 def test_a_step_that_fails_half_way_leaves_nothing(store):
     with pytest.raises(sqlite3.IntegrityError):
-        store.commit_step(1, [record(2), record(0)], [proposal(2, 0)], 1.0, {})
+        store.commit_step(1, [record(2), record(0)], [proposal(2, 0)], 1.0, summary(1))
     assert store.steps() == 1
     assert store.next_number() == 2
 

@@ -14,6 +14,7 @@ from campaigns import ROOT
 
 from evolve.campaign import INTERNAL_ERRORS_IN_A_ROW, Campaign, TooManyInternalErrorsError
 from evolve.config import load_config
+from evolve.listeners import Listener
 from evolve.store import FILE, Store
 from fitness.failures import FailureKind
 from fitness.scoring.pool import Pool
@@ -132,10 +133,10 @@ class Nothing:
         return []
 
 
-def test_failures_of_ours_stop_the_campaign_after_twenty_in_a_row(small_config, tmp_path):
+def test_internal_errors_stop_the_campaign_after_twenty_in_a_row(small_config, tmp_path):
     config = load_config(str(small_config))
     store = Store(tmp_path / FILE, create=True)
-    campaign = Campaign(config, None, store, BrokenPool(1), 4, Nothing(), [], [])
+    campaign = Campaign(config, None, store, BrokenPool(1), 4, Nothing(), [], Listener())
     campaign.state.internal_errors = INTERNAL_ERRORS_IN_A_ROW - 12
     with pytest.raises(TooManyInternalErrorsError, match="the sandbox is gone"):
         campaign.run()

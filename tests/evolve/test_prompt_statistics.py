@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evolve.prompt_bench import (
+from evolve.results.prompt_statistics import (
     BenchCall,
     CandidateOutcome,
     compare,

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from archives.compare import read_library_json
-from evolve.commands.run import captured, confinement
 from evolve.config import Config, model_path
+from evolve.listeners import Listener
 from evolve.run_dir import RunDir
+from evolve.session import captured
 from fitness.errors import UserError
 from fitness.program import Program
 from fitness.replacement import Head
 from fitness.sandbox import Limits, Sandbox
 from fitness.text.view import Text
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class Replaceable:
         return load_model(model_path(self.config.model), attention="sdpa")
 
 
-def open_replaceable(path: Path, console: Console) -> Replaceable:
+def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceable:
     """Opens a run that has a library.
 
     Raises:
@@ -69,8 +63,7 @@ def open_replaceable(path: Path, console: Console) -> Replaceable:
     assigned = {label: line for label, line in library["assignment"].items() if line["program"]}
     if not assigned:
         raise UserError(f"{path}: the library assigns no program to any head")
-    console.print(confinement(config), highlight=False)
-    attention, spec = captured(config, console)
+    attention, spec = captured(config, listener)
     begin, end = spec.fit, spec.fit + spec.held_out
     programs = {name: Program.parse(source) for name, source in sources.items()}
     return Replaceable(
@@ -87,18 +80,3 @@ def parse_label(label: str) -> Head:
     """(layer, head) of a name such as "L5H1"."""
     layer, head = label.removeprefix("L").split("H")
     return int(layer), int(head)
-
-
-@contextmanager
-def progress_bar(console: Console) -> Iterator[Report]:
-    """A bar on stderr, one line a stage."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report

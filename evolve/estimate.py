@@ -1,0 +1,309 @@
+"""What a campaign would cost in calls, dollars, time and disk, measured on a few of its texts; nothing is started."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolve.config import Config, LlmModel, model_path
+from evolve.listeners import Listener
+from evolve.running import llm_operators
+from evolve.session import make_pool, worker_spec
+from evolve.store import Store
+from fitness.errors import UserError
+from fitness.failures import FailureKind
+from fitness.models.capture import Attention, capture
+from fitness.scoring.baselines import baselines
+from fitness.scoring.packing import packed_size
+from fitness.scoring.worker import Worker
+from fitness.text.corpus import Splits, read_texts, split_texts
+from operators.llm.client.client import Client
+from operators.llm.client.failures import CallFailed
+from operators.llm.client.settings import check_models
+from operators.llm.prompt_check import check_prompts
+from operators.llm.templates import Templates
+from operators.protocol import Failure, Operator, Parent, PromptOperator, Request
+from operators.registry import get_operator
+
+# Texts of each split that costs are measured on; costs grow in proportion to the number of texts.
+MEASURED_TEXTS = 3
+MEASURED_HEADS = 4
+CHARACTERS_PER_TOKEN = 4.0
+REPLY_TOKENS = 400
+# Source, proposals and indices of one program in the database, beside its fitness on every head.
+PROGRAM_BYTES = 1400
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An LLM endpoint that was tried with one tiny call.
+
+    Attributes:
+        model: the model asked.
+        answered: whether it answered.
+        cost_usd: what the call cost.
+    """
+
+    model: str
+    answered: bool
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class LlmEstimate:
+    """What language models would be asked.
+
+    Attributes:
+        calls: requests.
+        prompt_tokens: tokens of prompts.
+        completion_tokens: tokens of replies.
+        cost_usd: dollars.
+        endpoints: those tried.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a campaign would cost; all but `heads` are estimates.
+
+    Attributes:
+        model: the model.
+        heads: its heads.
+        programs: programs evaluated.
+        seconds: wall time.
+        capture_seconds: the part of it that capturing attention takes.
+        disk_bytes: attention and database.
+        llm: what language models would be asked.
+    """
+
+    model: str
+    heads: int
+    programs: int
+    seconds: float
+    capture_seconds: float
+    disk_bytes: int
+    llm: LlmEstimate
+
+    def as_json(self) -> dict[str, Any]:
+        """What `check --json` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a few texts cost.
+
+    Attributes:
+        heads: heads of the model.
+        attention_bytes: all texts' captured attention, reckoned from their characters.
+        load_seconds: until the model was loaded.
+        capture_seconds: of one text.
+        evaluation_seconds: of one program on one held-out text.
+        slot_seconds: operator -> of one slot.
+        prompt_tokens: LLM operator -> tokens of its prompt.
+    """
+
+    heads: int
+    attention_bytes: int
+    load_seconds: float
+    capture_seconds: float
+    evaluation_seconds: float
+    slot_seconds: dict[str, float]
+    prompt_tokens: dict[str, float]
+
+
+def estimate_costs(config: Config, listener: Listener | None = None) -> Estimate:
+    """Validates all that a configuration names, and estimates what its campaign would cost.
+
+    Args:
+        config: what is asked.
+        listener: told how measuring goes.
+
+    Raises:
+        UserError: for anything that would keep the campaign from running.
+    """
+    make_pool(config)
+    sizes = config.splits
+    splits = split_texts(
+        read_texts(config.texts), fit=sizes.fit, held_out=sizes.held_out, test=sizes.test, seed=config.seed
+    )
+    asked = llm_operators(config)
+    check_models(config.llm.models)
+    templates = check_prompts(config.llm.prompts, asked) if asked else None
+    with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:
+        endpoints = tuple(_try_endpoint(model, config, Path(folder)) for model in config.llm.models) if asked else ()
+        measured = _measure(config, splits, Path(folder), templates, listener)
+    return _estimate(config, measured, endpoints)
+
+
+def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:
+    store = Store(folder / "check.sqlite", create=True)
+    client = Client(store, config.llm.budget, max_in_flight=1, retries=0)
+    try:
+        reply = client.check(model)
+    except CallFailed as failed:
+        raise UserError(f"llm: {model.model}: {failed}") from None
+    finally:
+        client.close()
+        store.close()
+    return Endpoint(model.model, True, reply.cost_usd)
+
+
+def _measure(
+    config: Config, splits: Splits, folder: Path, templates: Templates | None, listener: Listener | None
+) -> Measured:
+    few = [*splits.fit[:MEASURED_TEXTS], *splits.held_out[:MEASURED_TEXTS], *splits.test[:1]]
+    fit, held_out = len(splits.fit[:MEASURED_TEXTS]), len(splits.held_out[:MEASURED_TEXTS])
+    marks = [time.monotonic()]
+
+    def progress(done: int, total: int) -> None:
+        marks.append(time.monotonic())
+        if listener is not None:
+            listener.on_stage("capturing a few texts", done, total)
+
+    path = model_path(config.model)
+    attention = capture(path, few, max_tokens=config.max_tokens, cache=folder, progress=progress)
+    worker = Worker(worker_spec(config, attention, (fit, held_out, 1)))
+    try:
+        evaluation = _time_evaluation(worker) / held_out
+        slots, prompts = {}, {}
+        for done, name in enumerate(config.operators):
+            if listener is not None:
+                listener.on_stage("trying operators", done, len(config.operators))
+            operator, requests = get_operator(name), _some_requests(name, attention)
+            if isinstance(operator, PromptOperator):
+                assert templates is not None
+                prompts[name] = _prompt_tokens(name, operator, requests[0], worker, templates)
+            else:
+                slots[name] = _time_slot(operator, requests, worker)
+    finally:
+        worker.close()
+    return Measured(
+        heads=len(attention.labels),
+        attention_bytes=attention_bytes(splits.all, attention, config.max_tokens),
+        load_seconds=marks[1] - marks[0],
+        capture_seconds=(marks[-1] - marks[1]) / max(1, len(marks) - 2),
+        evaluation_seconds=evaluation,
+        slot_seconds=slots,
+        prompt_tokens=prompts,
+    )
+
+
+def attention_bytes(strings: Sequence[str], measured: Attention, max_tokens: int) -> int:
+    """Bytes of the captured attention of texts, from their characters and those per token of a few captured ones.
+
+    Args:
+        strings: all texts.
+        measured: a few of them, captured.
+        max_tokens: length to which they are cut.
+    """
+    characters = sum(len(text.string) for text in measured.texts)
+    per_token = max(1.0, characters / sum(text.n for text in measured.texts))
+    lengths = [min(max_tokens, max(2, round(len(string) / per_token))) for string in strings]
+    packed = sum(packed_size(length, causal=measured.causal) for length in lengths)
+    # float16 attention, and a float64 sum for every head and text
+    return len(measured.labels) * (2 * packed + 8 * len(strings))
+
+
+def _time_evaluation(worker: Worker) -> float:
+    """Seconds of one program on the held-out texts."""
+    simple = list(baselines().values())
+    worker.evaluate(simple[0], "held_out")  # the first one starts the server
+    began = time.monotonic()
+    for program in simple:
+        worker.evaluate(program, "held_out")
+    return (time.monotonic() - began) / len(simple)
+
+
+def _some_requests(name: str, attention: Attention) -> list[Request]:
+    """What an operator could be asked, for a few heads."""
+    parents = tuple(Parent(program, 0.5, cell) for cell, program in enumerate(baselines().values()))
+    chosen = parents[: get_operator(name).n_parents]
+    if name == "repair":
+        chosen = (Parent(parents[0].program, float("nan"), -1, Failure(FailureKind.EXCEPTION, "NameError", 2)),)
+    heads = [int(head) for head in np.linspace(0, len(attention.labels) - 1, MEASURED_HEADS)]
+    return [Request(head, attention.labels[head], chosen, (0, head)) for head in heads]
+
+
+def _time_slot(operator: Operator, requests: Sequence[Request], worker: Worker) -> float:
+    """Seconds of one slot of an offline operator on the few fit texts."""
+    view = worker.view()
+    operator.propose(requests[0], view)  # the first one sets up what all others share
+    began = time.monotonic()
+    for request in requests:
+        operator.propose(request, view)
+    return (time.monotonic() - began) / len(requests)
+
+
+def _prompt_tokens(name: str, operator: PromptOperator, request: Request, worker: Worker, templates: Templates) -> float:
+    messages = templates.render(name, operator.prompt(request, worker.view()))
+    return sum(len(message["content"]) for message in messages) / CHARACTERS_PER_TOKEN
+
+
+def _estimate(config: Config, measured: Measured, endpoints: tuple[Endpoint, ...]) -> Estimate:
+    total = sum(config.operators.values())
+    shares = {name: share / total for name, share in config.operators.items()}
+    program = _program_seconds(config, measured, shares)
+    cores = max(1, min(config.parallel.workers, os.cpu_count() or 1))
+    sizes = config.splits
+    capture_seconds = measured.load_seconds + measured.capture_seconds * (sizes.fit + sizes.held_out + sizes.test)
+    programs = config.stop.max_programs
+    if programs is None:
+        programs = int((config.stop.max_seconds or 3600.0) * cores / program)
+    llm = _estimate_llm(config, measured, shares, programs, endpoints)
+    llm_seconds = llm.completion_tokens / _speed(config) / config.llm.max_in_flight if llm.calls else 0.0
+    seconds = capture_seconds + max(programs * program / cores, llm_seconds)
+    if config.stop.max_seconds:
+        seconds = min(seconds, capture_seconds + config.stop.max_seconds)
+    calls_bytes = int(CHARACTERS_PER_TOKEN * (llm.prompt_tokens + llm.completion_tokens))
+    return Estimate(
+        model=config.model,
+        heads=measured.heads,
+        programs=programs,
+        seconds=round(seconds, 1),
+        capture_seconds=round(capture_seconds, 1),
+        disk_bytes=measured.attention_bytes + programs * (4 * measured.heads + PROGRAM_BYTES) + calls_bytes,
+        llm=llm,
+    )
+
+
+def _program_seconds(config: Config, measured: Measured, shares: dict[str, float]) -> float:
+    """CPU seconds of proposing and evaluating one program."""
+    # Operators work on the fit split; the few texts measured stand for all of them.
+    scale = config.splits.fit / min(MEASURED_TEXTS, config.splits.fit)
+    offline = sum(shares[name] * seconds * scale for name, seconds in measured.slot_seconds.items())
+    return measured.evaluation_seconds * config.splits.held_out + offline
+
+
+def _estimate_llm(
+    config: Config, measured: Measured, shares: dict[str, float], programs: int, endpoints: tuple[Endpoint, ...]
+) -> LlmEstimate:
+    wanted = {name: programs * shares[name] for name in measured.prompt_tokens}
+    calls = sum(wanted.values())
+    limit = config.llm.budget.calls
+    factor = min(1.0, limit / calls) if calls and limit is not None else 1.0
+    prompt = factor * sum(wanted[name] * tokens for name, tokens in measured.prompt_tokens.items())
+    longest = min((model.max_tokens for model in config.llm.models), default=0)
+    reply = factor * calls * min(REPLY_TOKENS, longest)
+    prices = [model.price_per_million for model in config.llm.models]
+    usd = float(np.mean([prompt * price.input + reply * price.output for price in prices])) / 1e6 if prices else 0.0
+    if config.llm.budget.usd is not None:
+        usd = min(usd, config.llm.budget.usd)
+    return LlmEstimate(round(calls * factor), round(prompt), round(reply), round(usd, 4), endpoints)
+
+
+def _speed(config: Config) -> float:
+    return float(np.mean([model.tokens_per_second for model in config.llm.models]))

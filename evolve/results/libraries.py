@@ -1,0 +1,179 @@
+"""Libraries of runs or of published score tables: one for all of them, and two compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archives.compare import Comparison, compare, read_library_json
+from archives.curves import coverage_curve, curve_order
+from archives.export import library_json
+from archives.library import Library, build_library
+from archives.reduce import EPSILON, reduce
+from archives.table import ScoreTable, merge, read_csv
+from evolve.config import Config
+from evolve.listeners import Listener
+from evolve.records import ProgramRecord
+from evolve.results.found import Found, load_found, score_table, test_scorer
+from evolve.results.reduction import Criterion, reduce_and_write, write_library
+from evolve.run_dir import RunDir
+from evolve.session import captured, make_pool
+from fitness.errors import UserError
+from fitness.program import Program
+from fitness.scoring.pool import Pool
+from fitness.scoring.worker import SplitName, WorkerSpec
+
+# Programs of one run that are tried on the heads of another: those near the best of some head, and at most so many.
+MOST_CROSSED = 300
+
+
+@dataclass(frozen=True)
+class Made:
+    """A library made.
+
+    Attributes:
+        library: the library.
+        files: what was written.
+        comparison: of the two runs that were given, where both are finished; else None.
+    """
+
+    library: Library
+    files: tuple[Path, ...]
+    comparison: Comparison | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The numbers of `library.json`, the names of the files, and the comparison."""
+        numbers = library_json(self.library)
+        values = {key: value for key, value in numbers.items() if key not in ("programs", "assignment")}
+        values |= {"files": [str(file) for file in self.files]}
+        return values | ({"comparison": self.comparison.as_json()} if self.comparison else {})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One run opened for reduction."""
+
+    name: str
+    config: Config
+    found: Found
+    spec: WorkerSpec
+    pool: Pool
+
+
+def make_library(
+    paths: Sequence[Path],
+    criterion: Criterion,
+    *,
+    out: Path | None = None,
+    plots: bool = False,
+    listener: Listener | None = None,
+) -> Made:
+    """Reduces what is found in runs or CSV tables; one library for all of them.
+
+    Args:
+        paths: run directories, or CSV score tables.
+        criterion: what the library must reach; nothing set is the run's own epsilon.
+        out: folder to write to; None is the run, or `library/` where there are several.
+        plots: draw the curves as well (extra `plots`).
+        listener: told how it goes.
+
+    Raises:
+        UserError: for paths that hold neither runs nor tables, or a mixture of both.
+    """
+    tables = [path for path in paths if path.suffix == ".csv"]
+    if tables and len(tables) < len(paths):
+        raise UserError("library: give runs or CSV score tables, not both")
+    names = _names(paths)
+    if tables:
+        library, files = _from_tables(dict(zip(names, tables, strict=True)), criterion, out or Path("library"), plots)
+    else:
+        target = out or (paths[0] if len(paths) == 1 else Path("library"))
+        library, files = _from_runs(dict(zip(names, paths, strict=True)), criterion, target, plots, listener)
+    comparison = None
+    if len(paths) == 2 and all((path / "library.json").is_file() for path in paths):
+        before, after = (read_library_json(path / "library.json") for path in paths)
+        comparison = compare(before, after, names=(names[0], names[1]))
+    return Made(library, tuple(files), comparison)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    names = [path.stem if path.suffix == ".csv" else path.resolve().name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _from_tables(paths: dict[str, Path], criterion: Criterion, out: Path, plots: bool) -> tuple[Library, list[Path]]:
+    """Programs of a table have no source: there are numbers, but no library.py."""
+    whole = merge({name: read_csv(path) for name, path in paths.items()})
+    table, test = whole.split_texts() if whole.scores.ndim == 3 and len(whole.texts) > 1 else (whole, None)
+    reduction = reduce(table, **asdict(criterion))
+    library = build_library(table, reduction, test=test)
+    points = coverage_curve(table, reduction, curve_order(table, reduction, len(table.programs)), test=test)
+    return library, write_library(library, points, out, plots=plots)
+
+
+def _from_runs(
+    paths: dict[str, Path], criterion: Criterion, out: Path, plots: bool, listener: Listener | None
+) -> tuple[Library, list[Path]]:
+    sources = [_open(name, path, listener) for name, path in paths.items()]
+    only = sources[0] if len(sources) == 1 else None
+    if not criterion.is_set:
+        criterion = replace(criterion, epsilon=only.config.library.epsilon if only else EPSILON)
+    if only:
+        found, score_test = only.found, test_scorer(only.found, only.pool, only.spec)
+    else:
+        found = _together(sources)
+
+        def score_test(ids: Sequence[str]) -> ScoreTable:
+            programs = found.programs(ids)
+            return merge({source.name: _score(source, "test", programs, ids) for source in sources})
+
+    reduced = reduce_and_write(found, score_test, criterion, out, seed=sources[0].config.seed, plots=plots)
+    return reduced.library, reduced.files
+
+
+def _open(name: str, path: Path, listener: Listener | None) -> Source:
+    run_dir = RunDir(path)
+    config = run_dir.load_config()
+    store = run_dir.open_store()
+    try:
+        found = load_found(store)
+    finally:
+        store.close()
+    _, spec = captured(config, listener)
+    return Source(name, config, found, spec, make_pool(config, listener))
+
+
+def _together(sources: Sequence[Source]) -> Found:
+    """One table of all runs. Programs that are good for some head are scored on the other runs' heads as well."""
+    good = {record.id: record for source in sources for record in _good(source.found)}
+    tables, signatures = {}, dict.fromkeys(good, "")
+    for source in sources:
+        own = set(source.found.table.programs)
+        foreign = [name for name in good if name not in own]
+        programs = {name: good[name].program() for name in foreign}
+        kept = source.found.table.take_programs([name for name in source.found.table.programs if name in good])
+        scored = _score(source, "held_out", programs, foreign)
+        columns = np.concatenate([kept.means, scored.means], axis=1)
+        tables[source.name] = ScoreTable(columns, kept.heads, kept.programs + tuple(foreign))
+        known = dict(zip(source.found.table.programs, source.found.signatures, strict=True))
+        for name in good:
+            signatures[name] += known.get(name) or f"only {name}"
+    table = merge(tables)
+    records = tuple(good[name] for name in table.programs)
+    names = sources[0].found.descriptor_names
+    return Found(records, table, tuple(signatures[name] for name in table.programs), names)
+
+
+def _good(found: Found) -> list[ProgramRecord]:
+    means = found.table.means
+    near = (means >= means.max(axis=1, keepdims=True) - EPSILON).sum(axis=0)
+    best = [column for column in np.lexsort((found.costs, -near)) if near[column] > 0]
+    return [found.records[column] for column in best[:MOST_CROSSED]]
+
+
+def _score(source: Source, split: SplitName, programs: dict[str, Program], ids: Sequence[str]) -> ScoreTable:
+    return score_table(source.pool, source.spec, split, source.found.table.heads, programs, ids)

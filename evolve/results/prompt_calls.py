@@ -1,0 +1,61 @@
+"""The LLM calls of campaigns, each with what came of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evolve.records import ProposalRecord
+from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, prompt_table
+from evolve.run_dir import RunDir
+from evolve.store import Store
+
+
+def prompt_rows(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """One row for each template version, operator and model of one or more runs, as `prompt_table` gives them.
+
+    Raises:
+        UserError: where a directory holds no run.
+    """
+    calls: list[BenchCall] = []
+    names: dict[str, str] = {}
+    for path in runs:
+        store = RunDir(path).open_store()
+        try:
+            calls += bench_calls(store)
+            names |= {p.template: p.prompt for p in store.all_proposals() if p.template and p.prompt}
+        finally:
+            store.close()
+    return [{"prompt": names.get(row["template"], "")} | row for row in prompt_table(calls)]
+
+
+def bench_calls(store: Store) -> list[BenchCall]:
+    """Every LLM call of a campaign with what came of it."""
+    slots: dict[tuple[int, int], list[ProposalRecord]] = defaultdict(list)
+    for proposal in store.all_proposals():
+        if proposal.model:
+            slots[proposal.step, proposal.slot].append(proposal)
+    numbers = [p.number for group in slots.values() for p in group if p.number is not None and p.outcome == "new"]
+    kinds = {number: record.evaluation.kind for number, record in store.programs(numbers).items()}
+    calls = []
+    for group in slots.values():
+        first = group[0]
+        record = store.get(first.call) if first.call else None
+        outcomes = tuple(
+            CandidateOutcome(kinds[p.number or 0] if p.outcome == "new" else p.outcome, p.gain) for p in group
+        )
+        calls.append(
+            BenchCall(
+                first.operator,
+                first.template or "",
+                first.model or "",
+                outcomes if record else (),
+                "" if record else first.outcome,
+                record["prompt_tokens"] if record else 0,
+                record["completion_tokens"] if record else 0,
+                record["cost_usd"] if record else 0.0,
+            )
+        )
+    return calls

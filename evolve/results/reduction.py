@@ -1,0 +1,130 @@
+"""From what was found to a library on disk: chosen on held-out scores, reported on test scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from archives.curves import Point, coverage_csv, coverage_curve, curve_order
+from archives.export import library_json_text, library_py
+from archives.library import Library, build_library, needed_on_test
+from archives.reduce import Reduction, reduce
+from archives.table import ScoreTable
+from evolve.results.found import Found, TestScorer
+from evolve.run_dir import write_atomically
+
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a library must reach; at most one of the first three is set.
+
+    Attributes:
+        epsilon: cover heads within this of their best held-out IoU.
+        threshold: cover heads at this IoU or more.
+        size: the best mean with this many programs.
+        exact: ask a solver for the optimum, or a bound.
+    """
+
+    epsilon: float | None = None
+    threshold: float | None = None
+    size: int | None = None
+    exact: bool = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it says anything about the programs to choose."""
+        return not self.epsilon is self.threshold is self.size is None
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A library with its numbers, and the test scores behind them.
+
+    Attributes:
+        library: the library.
+        reduction: how it was chosen.
+        test: test scores of its programs, each head's best, and what was asked for besides.
+        files: what was written.
+    """
+
+    library: Library
+    reduction: Reduction
+    test: ScoreTable
+    files: list[Path]
+
+
+def reduce_found(
+    found: Found, score_test: TestScorer, criterion: Criterion, *, seed: int, extra: Sequence[str] = ()
+) -> tuple[Reduced, list[Point]]:
+    """Chooses a library on held-out scores and reads its test scores; writes nothing.
+
+    Args:
+        found: what there is to choose from.
+        score_test: reads the test texts.
+        criterion: what the library must reach.
+        seed: of the reduction and the bootstrap.
+        extra: ids of further programs whose test scores the caller wants.
+
+    Returns:
+        the library, without files, and the points of its coverage curve.
+    """
+    costs = found.costs
+    reduction = reduce(found.table, costs=costs, seed=seed, signatures=found.signatures, **asdict(criterion))
+    curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
+    wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *extra])
+    test = score_test(list(wanted))
+    programs = found.programs(list(wanted))
+    library = build_library(
+        found.table,
+        reduction,
+        test=test,
+        programs=programs,
+        costs=costs,
+        signatures=found.signatures,
+        descriptors=found.descriptors,
+        descriptor_names=found.descriptor_names,
+        seed=seed,
+    )
+    points = coverage_curve(found.table, reduction, curve, test=test, programs=programs)
+    return Reduced(library, reduction, test, []), points
+
+
+def reduce_and_write(
+    found: Found,
+    score_test: TestScorer,
+    criterion: Criterion,
+    out: Path,
+    *,
+    seed: int,
+    extra: Sequence[str] = (),
+    plots: bool = False,
+) -> Reduced:
+    """Like `reduce_found`, and writes library.json, library.py and coverage.csv to the folder `out`.
+
+    With `plots`, draws the curves as well (extra `plots`).
+    """
+    reduced, points = reduce_found(found, score_test, criterion, seed=seed, extra=extra)
+    files = write_library(reduced.library, points, out, plots=plots)
+    return Reduced(reduced.library, reduced.reduction, reduced.test, files)
+
+
+def write_library(library: Library, points: Sequence[Point], out: Path, *, plots: bool) -> list[Path]:
+    """Writes a library's files and, where asked, plots; returns them. Without sources there is no library.py."""
+    contents = {"library.json": library_json_text(library)}
+    if all(member.program is not None for member in library.members):
+        contents["library.py"] = library_py(library)
+    contents["coverage.csv"] = coverage_csv(list(points))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        write_atomically(out / name, content)
+    return [out / name for name in contents] + (_write_plots(library, points, out) if plots else [])
+
+
+def _write_plots(library: Library, points: Sequence[Point], out: Path) -> list[Path]:
+    """Draws coverage, the heads' IoU and excess as SVG and PNG."""
+    from archives.plots import save_plots
+
+    return save_plots(library, points, out)

@@ -1,0 +1,178 @@
+"""How far a run is, what fails in it, and what each operator earned: one look at its database."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from evolve.config import Config
+from evolve.run_dir import RunDir
+from evolve.scheduler import Arm, make_scheduler
+from evolve.store import Store
+from operators.llm.client.calls import spend_of
+
+
+@dataclass(frozen=True)
+class LlmSpend:
+    """What language models were asked so far.
+
+    Attributes:
+        calls: requests.
+        cached_calls: replies that the last session took from the store.
+        prompt_tokens: tokens of prompts.
+        completion_tokens: tokens of replies.
+        lost_tokens: tokens paid for without a reply.
+        cost_usd: dollars.
+    """
+
+    calls: int
+    cached_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    lost_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """What one operator, prompt and model did so far.
+
+    Attributes:
+        operator: its name, with prompt and model where it has them.
+        candidates: what it proposed.
+        new: candidates that were evaluated.
+        known: candidates that were programs already.
+        failed: candidates that came to nothing.
+        gain: held-out IoU gained, summed over heads.
+        gain_per_second: that per second of estimated cost, recent slots weighing more; None before any.
+        chance: the probability that it gets the next slot.
+    """
+
+    operator: str
+    candidates: int
+    new: int
+    known: int
+    failed: int
+    gain: float
+    gain_per_second: float | None
+    chance: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """One look at a run, which may be running; IoU are held-out, None before the first step.
+
+    Attributes:
+        run_dir: where it lies.
+        model: its model.
+        steps: steps committed.
+        programs_evaluated: programs that were run.
+        programs_failed: those of them that failed.
+        mean_iou_held_out: mean over heads of the best IoU.
+        best_iou_held_out: the highest IoU of any head.
+        excess_iou_held_out: mean best IoU minus the mean IoU of the best single program.
+        coverage: share of the grid's cells that are occupied, in [0, 1].
+        seconds: wall time of all sessions.
+        outcomes: programs by kind of outcome.
+        operators: one row each, those of most gain first.
+        occupancy: programs by bin of each descriptor axis.
+        llm: what language models were asked.
+        sandbox: "strict" or "degraded".
+    """
+
+    run_dir: str
+    model: str
+    steps: int
+    programs_evaluated: int
+    programs_failed: int
+    mean_iou_held_out: float | None
+    best_iou_held_out: float | None
+    excess_iou_held_out: float | None
+    coverage: float | None
+    seconds: float
+    outcomes: dict[str, int]
+    operators: list[OperatorRow]
+    occupancy: dict[str, list[int]]
+    llm: LlmSpend
+    sandbox: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        return asdict(self)
+
+
+def read_status(run_dir: RunDir) -> Status:
+    """All that is known of a run; one that is running is not disturbed.
+
+    Raises:
+        UserError: where the directory holds no run.
+    """
+    config = run_dir.load_config()
+    store = run_dir.open_store()
+    try:
+        last = store.last_summary()
+        return Status(
+            run_dir=str(run_dir.path),
+            model=config.model,
+            steps=store.steps(),
+            programs_evaluated=last.programs if last else 0,
+            programs_failed=last.failed if last else 0,
+            mean_iou_held_out=last.mean_iou if last else None,
+            best_iou_held_out=last.best_iou if last else None,
+            excess_iou_held_out=last.excess if last else None,
+            coverage=last.coverage if last else None,
+            seconds=round(store.seconds(), 1),
+            outcomes=store.counts(),
+            operators=operator_rows(store, config),
+            occupancy=occupancy(store, config),
+            llm=llm_spend(store),
+            sandbox=store.meta("sandbox"),
+        )
+    finally:
+        store.close()
+
+
+def operator_rows(store: Store, config: Config) -> list[OperatorRow]:
+    """One row for each operator, prompt and model, those of most gain first."""
+    scheduler = make_scheduler(config)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for proposal in store.all_proposals():
+        scheduler.learn(proposal, store.get(proposal.call) if proposal.call else None)
+        kind = proposal.outcome if proposal.outcome in ("new", "known", "none") else "failed"
+        arm = Arm(proposal.operator, proposal.model, proposal.prompt)
+        counts[arm.label].update([kind, "candidates"])
+    rows = [
+        OperatorRow(
+            operator=row["arm"],
+            **{key: counts[row["arm"]][key] for key in ("candidates", "new", "known", "failed")},
+            **{key: row[key] for key in ("gain", "gain_per_second", "chance")},
+        )
+        for row in scheduler.explain()
+    ]
+    return sorted(rows, key=lambda row: (-row.gain, row.operator))
+
+
+def occupancy(store: Store, config: Config) -> dict[str, list[int]]:
+    """Programs by bin of each descriptor axis."""
+    names = config.search.descriptors
+    found = [r.evaluation.descriptors for r in store.all_programs() if r.evaluation.descriptors is not None]
+    values = np.array(found, dtype=np.float32).reshape(len(found), len(names))
+    bins = config.search.bins
+    index = np.clip((values * bins).astype(int), 0, bins - 1)
+    return {name: np.bincount(index[:, axis], minlength=bins).tolist() for axis, name in enumerate(names)}
+
+
+def llm_spend(store: Store) -> LlmSpend:
+    """What language models were asked in all sessions."""
+    spend = spend_of(store.calls())
+    return LlmSpend(
+        calls=spend.calls,
+        cached_calls=store.meta("cached_calls", 0),
+        prompt_tokens=spend.prompt_tokens,
+        completion_tokens=spend.completion_tokens,
+        lost_tokens=spend.lost_tokens,
+        cost_usd=round(spend.usd, 6),
+    )

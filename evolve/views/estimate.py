@@ -1,0 +1,26 @@
+"""What a campaign would cost, for people."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from evolve.estimate import Estimate
+from evolve.views.words import duration
+
+
+def render(estimate: Estimate) -> Table:
+    """One row for each kind of cost."""
+    table = Table(title="estimates; nothing was started", title_justify="left", show_header=False)
+    table.add_row("model", f"{escape(estimate.model)}, {estimate.heads} heads")
+    table.add_row("programs", str(estimate.programs))
+    table.add_row("time", f"{duration(estimate.seconds)}, of which capture {duration(estimate.capture_seconds)}")
+    table.add_row("disk", f"{estimate.disk_bytes / 1e6:.1f} MB")
+    llm = estimate.llm
+    if llm.calls:
+        table.add_row("LLM calls", str(llm.calls))
+        table.add_row("LLM tokens", f"{llm.prompt_tokens} in, {llm.completion_tokens} out")
+        table.add_row("LLM cost", f"{llm.cost_usd:.2f} USD")
+    for endpoint in llm.endpoints:
+        table.add_row("endpoint", f"{escape(endpoint.model)} answers")
+    return table

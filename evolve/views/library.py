@@ -1,0 +1,51 @@
+"""A library made, for people: its programs, how good it is, and where it was written."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from archives.export import function_names
+from archives.library import Library, Scores
+from evolve.results.libraries import Made
+
+MEMBERS_SHOWN = 30
+
+
+def render(made: Made) -> list[RenderableType]:
+    """Tables and lines."""
+    library = made.library
+    lines: list[RenderableType] = [_members(library)]
+    if len(library.members) > MEMBERS_SHOWN:
+        lines.append(f"... and {len(library.members) - MEMBERS_SHOWN} more in library.json")
+    reduction = library.reduction
+    proven = "proven the fewest" if reduction.optimal else f"at least {reduction.lower_bound} are needed"
+    covered = int(reduction.covered.sum())
+    lines.append(f"{len(library.members)} programs ({proven}), {covered} heads covered")
+    lines.append(_scores("test", library.test) if library.test else _scores("held-out", library.held_out))
+    missing = library.missing
+    if missing.pairs_missing:
+        lines.append(f"{missing.pairs_missing} of {missing.pairs} pairs were not scored and cover nothing")
+    lines += [f"wrote {escape(str(file))}" for file in made.files]
+    return lines + ([escape(str(made.comparison))] if made.comparison else [])
+
+
+def _members(library: Library) -> Table:
+    table = Table(title_justify="left", title=f"{len(library.members)} programs for {len(library.heads)} heads")
+    table.add_column("program", overflow="fold")
+    for name in ("heads", "IoU", "lines"):
+        table.add_column(name, justify="right")
+    names = function_names(library)
+    for member in library.members[:MEMBERS_SHOWN]:
+        iou = member.iou_test.value if member.iou_test else member.iou_held_out
+        table.add_row(escape(names[member.id]), str(len(member.heads)), f"{iou:.3f}", str(member.lines or "-"))
+    return table
+
+
+def _scores(split: str, scores: Scores) -> str:
+    mean = scores.mean
+    spread = "" if mean.low is None or mean.high is None else escape(f" [{mean.low:.3f}, {mean.high:.3f}]")
+    full = "" if scores.full_mean is None else f", with all programs {scores.full_mean.value:.3f}"
+    excess = "" if scores.excess is None else f", excess {scores.excess.value:.3f}"
+    return f"mean {split} IoU {mean.value:.3f}{spread}{full}{excess}"

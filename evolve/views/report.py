@@ -1,0 +1,75 @@
+"""The report of a run: one self-contained HTML page, also of a campaign that is still running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from evolve.config import Config
+from evolve.records import StepSummary
+from evolve.results.status import Status, read_status
+from evolve.run_dir import RunDir, write_atomically
+from evolve.store import Store
+from evolve.views.pictures import css_colour, line_svg
+from evolve.views.words import duration
+
+MOST_POINTS = 400
+
+
+def write_report(run_dir: RunDir) -> Path:
+    """Writes `report.html`; returns its path.
+
+    Raises:
+        UserError: where the directory holds no run.
+    """
+    config = run_dir.load_config()
+    store = run_dir.open_store()
+    try:
+        page = render_report(store, config, read_status(run_dir))
+    finally:
+        store.close()
+    path = run_dir.file("report.html")
+    write_atomically(path, page)
+    return path
+
+
+def render_report(store: Store, config: Config, status: Status) -> str:
+    """The page; sources and messages of programs are data and are escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["duration"] = duration
+    details = store.meta("details")
+    return environment.get_template("report.html").render(
+        config=config,
+        status=status,
+        result=store.meta("result"),
+        details=details,
+        progress=progress_svg(store.summaries()),
+        heads=head_rows(details) if details else [],
+        settings=config.model_dump(mode="json"),
+    )
+
+
+def progress_svg(summaries: list[StepSummary]) -> str:
+    """Mean IoU and excess on held-out texts against programs evaluated."""
+    every = max(1, len(summaries) // MOST_POINTS)
+    shown = summaries[::-1][::every][::-1]
+    programs = [summary.programs for summary in shown]
+    series = {
+        "mean best IoU": (programs, [summary.mean_iou for summary in shown]),
+        "excess": (programs, [summary.excess for summary in shown]),
+    }
+    return line_svg(series, "programs evaluated", "held-out IoU")
+
+
+def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Heads by layer, each with its numbers and the colours of its box."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for label, head in details["heads"].items():
+        background, colour = css_colour(head["test"] if head["test"] is not None else 0.0)
+        entry = {"label": label, "background": background, "colour": colour} | head
+        rows.setdefault(label.split("H")[0], []).append(entry)
+    return list(rows.values())

@@ -1,0 +1,69 @@
+"""The status of a run as a panel that fits 80 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text as RichText
+
+from evolve.results.status import OperatorRow, Status
+from evolve.views.words import duration, number
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def render(status: Status) -> Panel:
+    """The panel."""
+    rate = status.programs_evaluated / status.seconds if status.seconds else 0.0
+    head = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        head.add_column()
+    coverage = "-" if status.coverage is None else f"{status.coverage:.1%} of cells"
+    head.add_row(
+        "programs", f"[bold]{status.programs_evaluated}", "rate", f"{rate:.0f}/s over {duration(status.seconds)}"
+    )
+    head.add_row("mean IoU", _bold(status.mean_iou_held_out), "excess", _bold(status.excess_iou_held_out))
+    head.add_row("best IoU", _bold(status.best_iou_held_out), "coverage", coverage)
+    parts: list[Any] = [head, "", _operators(status.operators), "", _outcomes(status.outcomes), ""]
+    parts.append(_bars(status.occupancy))
+    if status.llm.calls:
+        llm = status.llm
+        tokens = f"{llm.prompt_tokens} + {llm.completion_tokens} tokens"
+        parts += ["", f"LLM: {llm.calls} calls, {tokens}, {llm.cost_usd:.4f} USD"]
+    if status.sandbox == "degraded":
+        parts += ["", "[bold red]programs run in the degraded sandbox"]
+    return Panel(Group(*parts), title=f"{escape(status.model)}  {escape(status.run_dir)}", width=80)
+
+
+def _operators(rows: list[OperatorRow]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("operator")
+    for name in ("candidates", "new", "known", "failed", "gained", "per second", "chance"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        counts = [str(count) for count in (row.candidates, row.new, row.known, row.failed)]
+        rate = number(row.gain_per_second, 4)
+        table.add_row(escape(row.operator), *counts, f"{row.gain:.3f}", rate, f"{row.chance:.0%}")
+    return table
+
+
+def _outcomes(counts: dict[str, int]) -> RichText:
+    failures = [f"{kind} {count}" for kind, count in counts.items() if kind != "ok"]
+    return RichText("failures: " + (", ".join(failures) or "none"))
+
+
+def _bars(occupied: dict[str, list[int]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, counts in occupied.items():
+        most = max([*counts, 1])
+        bar = "".join(BARS[0 if not c else 1 + round(c / most * (len(BARS) - 2))] for c in counts)
+        table.add_row(f"[dim]{name}[/dim]", f"0 [cyan]{bar}[/cyan] 1", " ".join(map(str, counts)))
+    return table
+
+
+def _bold(value: float | None) -> str:
+    return f"[bold]{number(value)}"
