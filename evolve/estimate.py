@@ -248,7 +248,9 @@ def _time_slot(operator: Operator, requests: Sequence[Request], worker: Worker) 
     return (time.monotonic() - began) / len(requests)
 
 
-def _prompt_tokens(name: str, operator: PromptOperator, request: Request, worker: Worker, templates: Templates) -> float:
+def _prompt_tokens(
+    name: str, operator: PromptOperator, request: Request, worker: Worker, templates: Templates
+) -> float:
     messages = templates.render(name, operator.prompt(request, worker.view()))
     return sum(len(message["content"]) for message in messages) / CHARACTERS_PER_TOKEN
 

@@ -63,3 +63,27 @@ def test_the_client_knows_no_operator_and_no_template():
     for path in sources("operators/llm/client"):
         known = [name for name in imported(path) if within(name, "operators")]
         assert all(within(name, client) for name in known), path
+
+
+def test_only_commands_and_views_print_or_draw():
+    rooms = ROOT / "evolve" / "commands", ROOT / "evolve" / "views"
+    drawing = {path for low in LAYERS for path in sources(low) if any(within(name, "rich") for name in imported(path))}
+    assert drawing, "rich is imported somewhere"
+    assert not [str(path) for path in drawing if not any(path.is_relative_to(room) for room in rooms)]
+    calls = {
+        path
+        for path in sources("evolve")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert not calls
+
+
+def test_no_module_but_the_command_line_imports_a_command():
+    importing = {
+        path
+        for low in LAYERS
+        for path in sources(low)
+        if any(within(name, "evolve.commands") for name in imported(path))
+    }
+    assert importing == {ROOT / "evolve" / "cli.py"}
