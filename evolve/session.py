@@ -74,7 +74,8 @@ def opened_for_search(
         own: operators and descriptors that are given as objects.
 
     Raises:
-        UserError: where an operator or descriptor is not found, or the directory cannot be written, is in use, or was begun with other texts, model or search.
+        UserError: where an operator or descriptor is not found, and where the directory cannot be written, is in use,
+            or was begun with other texts, model or search.
     """
     check_own_names(config, own)
     run_dir.prepare()

@@ -85,9 +85,7 @@ class SearchState:
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
 
     @classmethod
-    def of(
-        cls, config: Config, heads: int, records: Iterable[ProgramRecord], own: Sequence[Own] = ()
-    ) -> SearchState:
+    def of(cls, config: Config, heads: int, records: Iterable[ProgramRecord], own: Sequence[Own] = ()) -> SearchState:
         """The grid of programs that a store holds; what their proposals cost and gained is not learnt.
 
         Args:
