@@ -18,7 +18,7 @@ from evolve.listeners import Listener
 from evolve.store import FILE, Store
 from fitness.failures import FailureKind
 from fitness.scoring.pool import Pool
-from fitness.scoring.worker import Evaluation
+from fitness.scoring.worker import Evaluation, WorkerSpec
 
 
 def programs(run_dir):
@@ -136,7 +136,7 @@ class Nothing:
 def test_internal_errors_stop_the_campaign_after_twenty_in_a_row(small_config, tmp_path):
     config = load_config(str(small_config))
     store = Store(tmp_path / FILE, create=True)
-    campaign = Campaign(config, None, store, BrokenPool(1), 4, Nothing(), [], Listener())
+    campaign = Campaign(config, WorkerSpec("", 4, 5, 5), store, BrokenPool(1), 4, Nothing(), [], Listener())
     campaign.state.internal_errors = INTERNAL_ERRORS_IN_A_ROW - 12
     with pytest.raises(TooManyInternalErrorsError, match="the sandbox is gone"):
         campaign.run()
