@@ -63,6 +63,15 @@ class Split:
             return cls(table.means, table.programs)
         return cls(table.means, table.programs, table.scores, text_weights(table.text_runs, resamples, seed))
 
+    def by_text(self, names: Names) -> np.ndarray | None:
+        """(heads, texts) float64: IoU of each head's program by text, NaN where not scored; None where unknown."""
+        if self._texts is None:
+            return None
+        rows, columns = self._cells(names)
+        values = np.full((self.heads, self._texts.shape[2]), np.nan)
+        values[rows] = self._texts[rows, columns]
+        return values
+
     def has(self, names: Names) -> bool:
         """Whether all programs named are among those of the split."""
         return all(name is None or name in self._column for name in names)
@@ -74,9 +83,12 @@ class Split:
         values[rows] = self._means[rows, columns]
         return values
 
-    def by_head(self, names: Names) -> list[Estimate | None]:
-        """IoU of each head's program with its interval, None where not scored."""
+    def by_head(self, names: Names, *, less: Names | None = None) -> list[Estimate | None]:
+        """IoU of each head's program with its interval, None where not scored; with `less`, the paired difference."""
         values, samples = self.means(names), self._samples(names)
+        if less is not None:
+            values, other = values - self.means(less), self._samples(less)
+            samples = None if samples is None or other is None else samples - other
         low, high = (None, None) if samples is None else _percentiles(samples)
         return [
             None if np.isnan(value) else Estimate(float(value), *_at(low, high, row))
@@ -112,11 +124,9 @@ class Split:
 
     def _samples(self, names: Names) -> np.ndarray | None:
         """(resamples, heads) means over the texts of each bootstrap sample."""
-        if self._texts is None or self._weights is None:
+        values = self.by_text(names)
+        if values is None or self._weights is None:
             return None
-        rows, columns = self._cells(names)
-        values = np.full((self.heads, self._texts.shape[2]), np.nan)
-        values[rows] = self._texts[rows, columns]
         scored = ~np.isnan(values)
         drawn = self._weights @ scored.T.astype(np.float64)
         total = self._weights @ np.where(scored, values, 0.0).T

@@ -1,13 +1,16 @@
-"""Two libraries side by side: heads won and lost, programs in common by signature, and a diff for people."""
+"""Two libraries side by side: heads won and lost beyond noise, programs in common by signature, a diff for people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from archives.bootstrap import RESAMPLES, Estimate, Split, text_weights
 from archives.export import FORMAT
 from archives.reduce import EPSILON
 from fitness.errors import UserError
@@ -17,13 +20,18 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Change:
-    """One head in both libraries: IoU of its program in each, 0 where it has none, and the programs' ids."""
+    """One head in both libraries: IoU of its program in each, 0 where it has none, and the programs' ids.
+
+    Attributes:
+        interval: 95 % of the difference, paired where texts are shared; None where scores by text are not known.
+    """
 
     head: str
     iou_before: float
     iou_after: float
     program_before: str | None
     program_after: str | None
+    interval: tuple[float, float] | None = None
 
     @property
     def difference(self) -> float:
@@ -48,11 +56,13 @@ class Comparison:
     Attributes:
         names: what the two are called.
         split: where the IoU were measured: "test" where both libraries know it, else "held_out".
-        margin: differences up to this are no change.
+        texts_shared: test texts that both were read on; their differences are paired.
+        margin: where scores by text are not known, differences up to this are no change; else None.
         mean_before: mean IoU of the first library over the heads that both have.
         mean_after: the same of the second.
-        won: heads better by more than the margin in the second library, most first.
-        lost: heads worse by more than the margin, most first.
+        difference_interval: 95 % of the change of the mean; None where scores by text are not known.
+        won: heads better beyond their noise in the second library, most first.
+        lost: heads worse beyond their noise, most first.
         even: number of heads that neither wins.
         heads_gone: heads of the first library only.
         heads_new: heads of the second library only.
@@ -63,9 +73,11 @@ class Comparison:
 
     names: tuple[str, str]
     split: str
-    margin: float
+    texts_shared: int
+    margin: float | None
     mean_before: float | None
     mean_after: float | None
+    difference_interval: tuple[float, float] | None
     won: tuple[Change, ...]
     lost: tuple[Change, ...]
     even: int
@@ -88,9 +100,12 @@ class Comparison:
         if self.mean_before is not None and self.mean_after is not None:
             change = self.mean_after - self.mean_before
             lines.append(
-                f"mean IoU on {split}, {heads} heads: {self.mean_before:.3f} -> {self.mean_after:.3f} ({change:+.3f})"
+                f"mean IoU on {split}, {heads} heads: {self.mean_before:.3f} -> {self.mean_after:.3f} ({change:+.3f}"
+                + (", 95 % {:+.3f} to {:+.3f})".format(*self.difference_interval) if self.difference_interval else ")")
             )
-        lines.append(f"heads won {len(self.won)}, lost {len(self.lost)}, within {self.margin:g} {self.even}")
+        within = "within noise" if self.margin is None else f"within {self.margin:g}"
+        paired = f"; paired over {self.texts_shared} texts" if self.texts_shared else ""
+        lines.append(f"heads won {len(self.won)}, lost {len(self.lost)}, {within} {self.even}{paired}")
         for sign, changes in (("+", self.won), ("-", self.lost)):
             lines += [
                 f"{sign} {c.head}  {c.iou_before:.3f} -> {c.iou_after:.3f} ({c.difference:+.3f})"
@@ -121,30 +136,43 @@ def compare(
     Behaviours are hashes of predictions: they can only be equal where both libraries looked at the same texts. Where
     they did not, give `signatures` measured on common texts; without them, programs of the same source are still found.
 
+    A head is won or lost where the 95 % bootstrap interval of its difference over texts leaves out 0: paired on texts
+    that both were read on, else drawn for each by itself.
+
     Args:
         before: a library as `library_json` gives it.
         after: another.
         names: what to call them.
-        margin: a head is won or lost when its IoU differs by more than this.
+        margin: where scores by text are not known, a head is won or lost when its IoU differs by more than this.
         signatures: by program id, for the programs of both; those of the libraries by default.
     """
     split = "test" if before["mean_iou_test"] is not None and after["mean_iou_test"] is not None else "held_out"
     one, two = before["assignment"], after["assignment"]
+    heads = [head for head in one if head in two]
+    noise = _noise(before, after, heads) if split == "test" else None
     changes = [
-        Change(head, _iou(one[head], split), _iou(two[head], split), one[head]["program"], two[head]["program"])
-        for head in one
-        if head in two
+        Change(
+            head,
+            _iou(one[head], split),
+            _iou(two[head], split),
+            one[head]["program"],
+            two[head]["program"],
+            None if noise is None else noise.by_head[row],
+        )
+        for row, head in enumerate(heads)
     ]
-    won = sorted((c for c in changes if c.difference > margin), key=lambda c: (-c.difference, c.head))
-    lost = sorted((c for c in changes if c.difference < -margin), key=lambda c: (c.difference, c.head))
+    won = sorted((c for c in changes if _side(c, margin) > 0), key=lambda c: (-c.difference, c.head))
+    lost = sorted((c for c in changes if _side(c, margin) < 0), key=lambda c: (c.difference, c.head))
     common = _common(before["programs"], after["programs"], signatures)
     shared_before, shared_after = {c.before for c in common}, {c.after for c in common}
     return Comparison(
         names=names,
         split=split,
-        margin=margin,
+        texts_shared=0 if noise is None else noise.shared,
+        margin=margin if noise is None else None,
         mean_before=sum(c.iou_before for c in changes) / len(changes) if changes else None,
         mean_after=sum(c.iou_after for c in changes) / len(changes) if changes else None,
+        difference_interval=None if noise is None else noise.mean,
         won=tuple(won),
         lost=tuple(lost),
         even=len(changes) - len(won) - len(lost),
@@ -156,6 +184,51 @@ def compare(
         ),
         programs_new=tuple((p["function"], len(p["heads"])) for p in after["programs"] if p["id"] not in shared_after),
     )
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """95 % intervals of differences between two libraries, and on how many texts they are paired."""
+
+    shared: int
+    mean: tuple[float, float] | None
+    by_head: list[tuple[float, float] | None]
+
+
+def _noise(before: Mapping[str, Any], after: Mapping[str, Any], heads: Sequence[str]) -> _Noise | None:
+    """None where one of the libraries does not say what it scored on each text."""
+    texts = {name: library.get("test_texts") or [] for name, library in (("before", before), ("after", after))}
+    if not heads or not texts["before"] or not texts["after"]:
+        return None
+    column = {name: number for number, name in enumerate(dict.fromkeys([*texts["before"], *texts["after"]]))}
+    scores = np.full((len(heads), 2, len(column)), np.nan)
+    for side, (name, library) in enumerate((("before", before), ("after", after))):
+        for row, head in enumerate(heads):
+            line = library["assignment"][head]
+            # A head without a program scores 0 on every text; one with a program may not have been scored on all.
+            unknown = np.nan if line["program"] else 0.0
+            by_text = [unknown if value is None else value for value in line["iou_test_by_text"]]
+            scores[row, side, [column[text] for text in texts[name]]] = by_text
+    shared = set(texts["before"]) & set(texts["after"])
+    groups = ["both" if text in shared else "before" if text in set(texts["before"]) else "after" for text in column]
+    # Texts of one library alone are drawn by themselves.
+    scored = ~np.isnan(scores)
+    means = np.where(scored, scores, 0).sum(axis=2) / np.maximum(scored.sum(axis=2), 1)
+    split = Split(means, ["before", "after"], scores, text_weights(groups, RESAMPLES, seed=0))
+    one, two = ["before"] * len(heads), ["after"] * len(heads)
+    return _Noise(len(shared), _ends(split.mean(two, less=one)), [_ends(e) for e in split.by_head(two, less=one)])
+
+
+def _ends(estimate: Estimate | None) -> tuple[float, float] | None:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None
+    return estimate.low, estimate.high
+
+
+def _side(change: Change, margin: float) -> int:
+    """1 for a head won, -1 for one lost, 0 for neither."""
+    low, high = change.interval or (change.difference - margin, change.difference + margin)
+    return int(low > 0) - int(high < 0)
 
 
 def _iou(line: Mapping[str, Any], split: str) -> float:

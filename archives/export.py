@@ -8,6 +8,7 @@ from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.function_source import MODULES, as_function, literal
+from archives.gain import Gain
 from archives.library import HeadLine, Library, Member, Scores
 
 FORMAT = 1
@@ -68,6 +69,9 @@ def library_json(library: Library) -> dict[str, Any]:
         "heads_uncoverable": int(reduction.uncoverable.sum()),
         **_scores_json(library.held_out, "held_out"),
         **_scores_json(library.test, "test"),
+        **gain_json(library.reference, "reference"),
+        **gain_json(library.baseline, "baseline"),
+        "test_texts": list(library.test_texts),
         "single_best": library.single,
         "source_lines": library.lines,
         "source_cost": reduction.cost,
@@ -81,7 +85,10 @@ def library_json(library: Library) -> dict[str, Any]:
             "programs_unscored": library.missing.programs_unscored,
         },
         "programs": [_member_json(member, names[member.id]) for member in library.members],
-        "assignment": {line.label: _head_json(line) for line in library.heads},
+        "assignment": {
+            line.label: _head_json(line) | _head_reference(library.reference, row)
+            for row, line in enumerate(library.heads)
+        },
     }
 
 
@@ -97,6 +104,28 @@ def _scores_json(scores: Scores | None, split: str) -> dict[str, Any]:
         f"single_best_iou_{split}": None if scores is None else _value(scores.single_mean),
         f"excess_iou_{split}": None if scores is None else _value(scores.excess),
         f"excess_iou_{split}_interval": None if scores is None else _interval(scores.excess),
+    }
+
+
+def gain_json(gain: Gain | None, name: str) -> dict[str, Any]:
+    """What a library is worth beyond a reference or baseline, under its name; None where it is not known."""
+    return {
+        f"{name}_iou_test": None if gain is None else gain.other.value,
+        f"gain_over_{name}": None if gain is None else gain.gain.value,
+        f"gain_over_{name}_interval": None if gain is None else _interval(gain.gain),
+        f"heads_won_over_{name}": None if gain is None else gain.won,
+        f"heads_lost_to_{name}": None if gain is None else gain.lost,
+    }
+
+
+def _head_reference(gain: Gain | None, row: int) -> dict[str, Any]:
+    if gain is None:
+        return {}
+    return {
+        "reference": gain.than[row],
+        "reference_iou_test": _value(gain.other_by_head[row]),
+        "gain_over_reference": _value(gain.by_head[row]),
+        "gain_over_reference_interval": _interval(gain.by_head[row]),
     }
 
 
@@ -130,6 +159,7 @@ def _head_json(line: HeadLine) -> dict[str, Any]:
         "best_iou_held_out": line.best_iou_held_out,
         "best_iou_test": line.best_iou_test,
         "covered": line.covered,
+        "iou_test_by_text": [None if value != value else round(value, 6) for value in line.iou_test_by_text],
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from archives.bootstrap import RESAMPLES, Estimate, Names, Split
 from archives.facility import exact_scores
+from archives.gain import Gain, gain_over
 from archives.reduce import EPSILON, Reduction
 from archives.table import ROUNDING, Missing, ScoreTable
 from fitness.program import Program
@@ -58,6 +59,7 @@ class HeadLine:
         best_iou_held_out: that program's held-out IoU.
         best_iou_test: that program's test IoU.
         covered: its program meets the criterion on held-out scores.
+        iou_test_by_text: its program's IoU on each test text, NaN where not scored; empty where unknown.
     """
 
     label: str
@@ -68,6 +70,7 @@ class HeadLine:
     best_iou_held_out: float | None
     best_iou_test: float | None
     covered: bool
+    iou_test_by_text: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,9 @@ class Library:
         single: id of the best single program, or None.
         missing: what was not scored.
         programs: number of programs to choose from, before duplicates were dropped.
+        reference: what it is worth on test beyond what explains heads without it; None where that is not known.
+        baseline: the same beyond the best simple baseline of each head.
+        test_texts: names of the test texts, equal for equal texts; empty where unknown.
     """
 
     reduction: Reduction
@@ -130,6 +136,9 @@ class Library:
     single: str | None
     missing: Missing
     programs: int
+    reference: Gain | None = None
+    baseline: Gain | None = None
+    test_texts: tuple[str, ...] = ()
 
     @property
     def lines(self) -> int:
@@ -158,6 +167,8 @@ def build_library(
     signatures: Sequence[str] | None = None,
     descriptors: np.ndarray | None = None,
     descriptor_names: Sequence[str] = (),
+    reference: Names | None = None,
+    baseline: Names | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Library:
@@ -172,6 +183,8 @@ def build_library(
         signatures: (programs,) as given to `reduce`.
         descriptors: (programs, descriptors) in [0, 1], by column of `table`.
         descriptor_names: (descriptors,).
+        reference: (heads,) column of `test` that holds each head's reference, chosen on held-out texts.
+        baseline: the same of its best simple baseline.
         seed: of the bootstrap.
         resamples: how many bootstrap samples.
 
@@ -182,7 +195,8 @@ def build_library(
     if descriptors is not None and np.shape(descriptors) != shape:
         raise ValueError(f"descriptors have shape {np.shape(descriptors)}, expected {shape}")
     held_out = Split(reduction.means, [table.programs[number] for number in reduction.candidates])
-    reported = None if test is None else Split.of(_aligned(test, table, reduction), seed=seed, resamples=resamples)
+    test = None if test is None else _aligned(test, table, reduction)
+    reported = None if test is None else Split.of(test, seed=seed, resamples=resamples)
     heads = _head_lines(table, reduction, reported)
     known = _Known(
         programs or {},
@@ -204,6 +218,9 @@ def build_library(
         single=single,
         missing=table.missing(),
         programs=len(table.programs),
+        reference=None if reported is None or reference is None else gain_over(reported, names, reference),
+        baseline=None if reported is None or baseline is None else gain_over(reported, names, baseline),
+        test_texts=() if test is None else test.texts,
     )
 
 
@@ -235,6 +252,7 @@ def _head_lines(table: ScoreTable, reduction: Reduction, test: Split | None) -> 
     best = _names(table, reduction.best)
     on_test = [None] * len(names) if test is None else test.by_head(names)
     best_on_test = None if test is None or not test.has(best) else test.means(best)
+    by_text = None if test is None else test.by_text(names)
     return [
         HeadLine(
             label=label,
@@ -245,6 +263,7 @@ def _head_lines(table: ScoreTable, reduction: Reduction, test: Split | None) -> 
             best_iou_held_out=_number(reduction.best_iou[row]),
             best_iou_test=None if best_on_test is None else _number(best_on_test[row]),
             covered=bool(reduction.covered[row]),
+            iou_test_by_text=() if by_text is None else tuple(map(float, by_text[row])),
         )
         for row, label in enumerate(table.heads)
     ]
