@@ -19,7 +19,7 @@ from benchmarks.machine import describe
 from fitness.models.capture import capture
 from fitness.sandbox import Sandbox
 from fitness.scoring.fit_view import FitView
-from fitness.text.corpus import read_texts
+from fitness.text.sources import read_texts
 from operators.shared import fit_numbers
 from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.patterns import dictionary_of

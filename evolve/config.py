@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 import configs
 from fitness.errors import UserError, nearest
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
-from fitness.text.corpus import demo_path
+from fitness.text.sources import TextsBy, demo_path, read_texts
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
 PRESETS = Path(configs.__file__).parent
@@ -31,11 +40,59 @@ Share = Annotated[float, Field(ge=0)]
 
 
 class SplitSizes(Section):
-    """Numbers of texts."""
+    """Numbers of texts of each domain."""
 
     fit: Count = 24
     held_out: Count = 32
     test: Count = 32
+
+
+class TextSource(Section):
+    """One source of texts, see `fitness.text.sources.read_texts`; plain strings stand for a source alone.
+
+    Attributes:
+        source: a file, a bundled or built-in corpus, or a hub data set.
+        domain: name of the domain; by default the source's own name.
+        texts_by: what separates the texts of a `.txt` file; None is the campaign's `texts_by`.
+        column: column that holds the text, where there are several.
+        config: configuration of a hub data set.
+        split: split of a hub data set.
+        rows: read at most this many rows.
+    """
+
+    source: str
+    domain: str | None = None
+    texts_by: TextsBy | None = None
+    column: str | None = None
+    config: str | None = None
+    split: str = "train"
+    rows: Count | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the domain."""
+        return self.domain or (Path(self.source).stem if Path(self.source).suffix else Path(self.source).name)
+
+    def read(self, texts_by: TextsBy) -> list[str]:
+        """Different texts of the source."""
+        settings = self.model_dump(exclude={"domain"})
+        return read_texts(**settings | {"texts_by": self.texts_by or texts_by})
+
+
+def _as_sources(value: Any) -> Any:
+    """Entries of a list of sources, from a string, a mapping or a list of both."""
+    entries = value if isinstance(value, list | tuple) else [value]
+    return [{"source": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+def _as_written(sources: tuple[TextSource, ...]) -> Any:
+    """Sources in their shortest form: a string where nothing but the source is said, no list around a single one."""
+    entries: list[Any] = [source.model_dump(mode="json", exclude_defaults=True) for source in sources]
+    entries = [entry["source"] if set(entry) == {"source"} else entry for entry in entries]
+    return entries[0] if len(entries) == 1 else entries
+
+
+TextSources = Annotated[tuple[TextSource, ...], BeforeValidator(_as_sources), PlainSerializer(_as_written)]
 
 
 class Stop(Section):
@@ -185,14 +242,18 @@ class Config(Section):
 
     Attributes:
         model: folder, bundled name or hub name of the target.
-        texts: corpus, see `fitness.text.corpus.read_texts`.
+        texts: what programs are to explain the model on, one source or several, each of them a domain.
+        texts_by: what separates the texts of `.txt` files: blank lines, or every line's end.
+        transfer: texts of other domains, read at the end.
         max_tokens: length to which texts are cut.
         operators: operator -> share of the slots; one's own as `package.module:Name`.
         attention_cache: folder for captured attention; None is the user's cache folder.
     """
 
     model: str
-    texts: str
+    texts: Annotated[TextSources, Field(min_length=1)]
+    texts_by: TextsBy = "blank_line"
+    transfer: TextSources = ()
     max_tokens: Annotated[int, Field(ge=2)] = 64
     splits: SplitSizes = SplitSizes()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -223,6 +284,14 @@ class Config(Section):
         return shares
 
     @model_validator(mode="after")
+    def _domains_differ(self) -> Config:
+        names = [source.name for source in (*self.texts, *self.transfer)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"texts and transfer name the domain {twice[0]!r} twice; give each a `domain` of its own")
+        return self
+
+    @model_validator(mode="after")
     def _has_models(self) -> Config:
         asked = [name for name in self.operators if name in LLM_OPERATORS and self.operators[name] > 0]
         if asked and not self.llm.models:
@@ -231,7 +300,7 @@ class Config(Section):
 
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a campaign and its continuation, by key."""
-        kept = self.model_dump(mode="json", include={"model", "texts", "max_tokens", "splits", "seed"})
+        kept = self.model_dump(mode="json", include={"model", "texts", "texts_by", "max_tokens", "splits", "seed"})
         kept |= {f"search.{name}": value for name, value in self.search.model_dump(mode="json").items()}
         return kept | {"sandbox.cpu_seconds": self.sandbox.cpu_seconds, "sandbox.memory_mb": self.sandbox.memory_mb}
 

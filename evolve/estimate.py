@@ -12,18 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from evolve.config import Config, LlmModel, model_path
+from evolve.config import Config, model_path
+from evolve.corpus import read_splits
 from evolve.listeners import Listener
+from evolve.llm_config import LlmModel
 from evolve.running import llm_operators
-from evolve.session import make_pool, worker_spec
+from evolve.session import attention_cache, make_pool, worker_spec
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
 from fitness.models.capture import Attention, capture
+from fitness.models.loading import ModelSource, locate
 from fitness.scoring.baselines import baselines
 from fitness.scoring.packing import packed_size
 from fitness.scoring.worker import Worker
-from fitness.text.corpus import Splits, read_texts, split_texts
+from fitness.text.corpus import Splits
 from operators.llm.client.client import Client
 from operators.llm.client.failures import CallFailed
 from operators.llm.client.settings import check_models
@@ -136,17 +139,17 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> Estimate
         UserError: for anything that would keep the campaign from running.
     """
     make_pool(config)
-    sizes = config.splits
-    splits = split_texts(
-        read_texts(config.texts), fit=sizes.fit, held_out=sizes.held_out, test=sizes.test, seed=config.seed
-    )
+    model = locate(model_path(config.model))
+    splits = read_splits(config, model, attention_cache(config))
+    if listener is not None:
+        listener.on_texts(splits, config.max_tokens)
     asked = llm_operators(config)
     check_models(config.llm.models)
     templates = check_prompts(config.llm.prompts, asked) if asked else None
     with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:
         endpoints = tuple(_try_endpoint(model, config, Path(folder)) for model in config.llm.models) if asked else ()
-        measured = _measure(config, splits, Path(folder), templates, listener)
-    return _estimate(config, measured, endpoints)
+        measured = _measure(config, model, splits, Path(folder), templates, listener)
+    return _estimate(config, splits, measured, endpoints)
 
 
 def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:
@@ -163,10 +166,14 @@ def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:
 
 
 def _measure(
-    config: Config, splits: Splits, folder: Path, templates: Templates | None, listener: Listener | None
+    config: Config,
+    model: ModelSource,
+    splits: Splits,
+    folder: Path,
+    templates: Templates | None,
+    listener: Listener | None,
 ) -> Measured:
-    few = [*splits.fit[:MEASURED_TEXTS], *splits.held_out[:MEASURED_TEXTS], *splits.test[:1]]
-    fit, held_out = len(splits.fit[:MEASURED_TEXTS]), len(splits.held_out[:MEASURED_TEXTS])
+    few = Splits(splits.fit[:MEASURED_TEXTS], splits.held_out[:MEASURED_TEXTS], splits.test[:1])
     marks = [time.monotonic()]
 
     def progress(done: int, total: int) -> None:
@@ -174,11 +181,10 @@ def _measure(
         if listener is not None:
             listener.on_stage("capturing a few texts", done, total)
 
-    path = model_path(config.model)
-    attention = capture(path, few, max_tokens=config.max_tokens, cache=folder, progress=progress)
-    worker = Worker(worker_spec(config, attention, (fit, held_out, 1)))
+    attention = capture(model, few.all, max_tokens=config.max_tokens, cache=folder, progress=progress)
+    worker = Worker(worker_spec(config, attention, few))
     try:
-        evaluation = _time_evaluation(worker) / held_out
+        evaluation = _time_evaluation(worker) / len(few.held_out)
         slots, prompts = {}, {}
         for done, name in enumerate(config.operators):
             if listener is not None:
@@ -255,13 +261,12 @@ def _prompt_tokens(
     return sum(len(message["content"]) for message in messages) / CHARACTERS_PER_TOKEN
 
 
-def _estimate(config: Config, measured: Measured, endpoints: tuple[Endpoint, ...]) -> Estimate:
+def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tuple[Endpoint, ...]) -> Estimate:
     total = sum(config.operators.values())
     shares = {name: share / total for name, share in config.operators.items()}
-    program = _program_seconds(config, measured, shares)
+    program = _program_seconds(splits, measured, shares)
     cores = max(1, min(config.parallel.workers, os.cpu_count() or 1))
-    sizes = config.splits
-    capture_seconds = measured.load_seconds + measured.capture_seconds * (sizes.fit + sizes.held_out + sizes.test)
+    capture_seconds = measured.load_seconds + measured.capture_seconds * len(splits.all)
     programs = config.stop.max_programs
     if programs is None:
         programs = int((config.stop.max_seconds or 3600.0) * cores / program)
@@ -282,12 +287,12 @@ def _estimate(config: Config, measured: Measured, endpoints: tuple[Endpoint, ...
     )
 
 
-def _program_seconds(config: Config, measured: Measured, shares: dict[str, float]) -> float:
+def _program_seconds(splits: Splits, measured: Measured, shares: dict[str, float]) -> float:
     """CPU seconds of proposing and evaluating one program."""
     # Operators work on the fit split; the few texts measured stand for all of them.
-    scale = config.splits.fit / min(MEASURED_TEXTS, config.splits.fit)
+    scale = len(splits.fit) / min(MEASURED_TEXTS, len(splits.fit))
     offline = sum(shares[name] * seconds * scale for name, seconds in measured.slot_seconds.items())
-    return measured.evaluation_seconds * config.splits.held_out + offline
+    return measured.evaluation_seconds * len(splits.held_out) + offline
 
 
 def _estimate_llm(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evolve.records import StepSummary
+from fitness.text.corpus import Splits
 
 # The stages of a campaign that its steps belong to, and that follows them.
 SEARCHING, REPORTING = "searching", "reducing, and reading the test texts"
@@ -15,6 +16,9 @@ class Listener:
 
     def on_stage(self, name: str, done: int, total: int) -> None:
         """Something long that is no step of the search has come this far, such as capturing attention."""
+
+    def on_texts(self, splits: Splits, max_tokens: int) -> None:
+        """The texts were read, cut to `max_tokens` and divided."""
 
     def on_step(self, summary: StepSummary) -> None:
         """A step was committed."""
@@ -33,6 +37,11 @@ class Listeners(Listener):
         """Passes it on."""
         for listener in self._listeners:
             listener.on_stage(name, done, total)
+
+    def on_texts(self, splits: Splits, max_tokens: int) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.on_texts(splits, max_tokens)
 
     def on_step(self, summary: StepSummary) -> None:
         """Passes it on."""

@@ -18,6 +18,7 @@ from evolve.listeners import Listener
 from evolve.records import StepSummary
 from evolve.store import FILE, Store
 from fitness.errors import UserError
+from fitness.text.corpus import Splits
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,10 @@ class RunLog(Listener):
         except OSError:
             # The state is in the database; its own failure to write is what stops a campaign.
             return
+
+    def on_texts(self, splits: Splits, max_tokens: int) -> None:
+        """The texts were read."""
+        self.write("texts", **splits.numbers)
 
     def on_step(self, summary: StepSummary) -> None:
         """A step was committed."""

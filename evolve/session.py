@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from evolve.config import Config, model_path
+from evolve.corpus import read_splits
 from evolve.listeners import Listener
 from evolve.own_names import check_own_names
 from evolve.run_dir import RunDir, RunLock
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.models.capture import Attention, capture
+from fitness.models.loading import locate
 from fitness.own import Own
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import WorkerSpec
-from fitness.text.corpus import read_texts, split_texts
+from fitness.text.corpus import Splits
 
 # What `rebin` can change in a run that was begun.
 REBINNED = ("search.bins", "search.descriptors")
@@ -97,7 +99,7 @@ def opened_for_reading(run_dir: RunDir, listener: Listener | None = None) -> Ite
     config = run_dir.load_config()
     store = run_dir.open_store()
     try:
-        attention, spec = captured(config, listener)
+        attention, spec, _ = captured(config, listener)
         yield Session(config, run_dir, store, attention, spec)
     finally:
         store.close()
@@ -114,7 +116,7 @@ def _opened(
             check_same(store.meta("fingerprint", {}), config, run_dir, but=REBINNED if rebinning else ())
             if rebinning:
                 rebin(store, config)
-        attention, spec = captured(config, listener, own=own)
+        attention, spec, splits = captured(config, listener, own=own)
         if store is None:
             facts = {
                 "fingerprint": config.fingerprint(),
@@ -128,6 +130,7 @@ def _opened(
                 "put them back, or start in another --run-dir"
             )
         store.set_meta("sandbox", config.sandbox.mode)
+        store.set_meta("texts", splits.numbers)
         run_dir.save_config(config)
         yield Session(config, run_dir, store, attention, spec)
     finally:
@@ -137,33 +140,41 @@ def _opened(
 
 def captured(
     config: Config, listener: Listener | None = None, *, own: Sequence[Own] = ()
-) -> tuple[Attention, WorkerSpec]:
-    """Captures the attention of all splits, or reuses it, and says what workers need.
+) -> tuple[Attention, WorkerSpec, Splits]:
+    """Captures the attention of all splits, or reuses it; says what workers need, and what was read.
 
     Raises:
         UserError: for texts that cannot be read or are too few, and a model that cannot be looked into.
     """
-    sizes = config.splits
-    texts = read_texts(config.texts)
-    splits = split_texts(texts, fit=sizes.fit, held_out=sizes.held_out, test=sizes.test, seed=config.seed)
+    model, cache = locate(model_path(config.model)), attention_cache(config)
+    splits = read_splits(config, model, cache)
+    if listener is not None:
+        listener.on_texts(splits, config.max_tokens)
     stage = f"capturing attention of {config.model}"
     progress = None if listener is None else lambda done, total: listener.on_stage(stage, done, total)
     attention = capture(
-        model_path(config.model),
+        model,
         splits.all,
         max_tokens=config.max_tokens,
-        cache=attention_cache(config),
+        cache=cache,
         progress=progress,
     )
-    return attention, worker_spec(config, attention, (sizes.fit, sizes.held_out, sizes.test), own)
+    return attention, worker_spec(config, attention, splits, own), splits
 
 
-def worker_spec(
-    config: Config, attention: Attention, sizes: tuple[int, int, int], own: Sequence[Own] = ()
-) -> WorkerSpec:
-    """What workers need for captured attention whose texts are divided into fit, held_out and test."""
-    limits = Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb)
-    return WorkerSpec(str(attention.folder), *sizes, config.search.descriptors, config.sandbox.mode, limits, tuple(own))
+def worker_spec(config: Config, attention: Attention, splits: Splits, own: Sequence[Own] = ()) -> WorkerSpec:
+    """What workers need for captured attention of the texts of splits."""
+    return WorkerSpec(
+        str(attention.folder),
+        len(splits.fit),
+        len(splits.held_out),
+        len(splits.test),
+        config.search.descriptors,
+        config.sandbox.mode,
+        Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb),
+        tuple(own),
+        splits.domains,
+    )
 
 
 def make_pool(config: Config, listener: Listener | None = None) -> Pool:

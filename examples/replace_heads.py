@@ -12,7 +12,7 @@ import torch
 from fitness.models.loading import load_model
 from fitness.program import Program
 from fitness.replacement import replaced
-from fitness.text.corpus import read_texts
+from fitness.text.sources import read_texts
 
 PREVIOUS = Program.parse("""
 def program(text):

@@ -38,6 +38,9 @@ class RunResult:
         seconds: wall time of all sessions.
         llm: calls, tokens and dollars.
         run_dir: where the run lies.
+        texts: texts of all splits.
+        tokens: their tokens.
+        domains: domain -> what was read of it, see `fitness.text.corpus.DomainRead`.
     """
 
     mean_iou_held_out: float
@@ -54,6 +57,9 @@ class RunResult:
     seconds: float
     llm: LlmSpend
     run_dir: str
+    texts: int
+    tokens: int
+    domains: dict[str, dict[str, int]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values under the names of the attributes."""
@@ -93,6 +99,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         seconds=round(store.seconds(), 1),
         llm=llm_spend(store),
         run_dir=str(session.run_dir.path),
+        **store.meta("texts"),
     )
     store.set_meta("details", run_details(reduced.library, baseline_test, session.spec, session.attention))
     store.set_meta("result", result.as_json())

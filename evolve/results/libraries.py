@@ -143,7 +143,7 @@ def _open(name: str, path: Path, listener: Listener | None) -> Source:
         found = load_found(store)
     finally:
         store.close()
-    _, spec = captured(config, listener)
+    _, spec, _ = captured(config, listener)
     return Source(name, config, found, spec, make_pool(config, listener))
 
 

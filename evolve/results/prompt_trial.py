@@ -107,7 +107,7 @@ def compare_templates(
         raise UserError(f"{run_dir.path}: its configuration names no llm.models to ask")
     both = [_templates(name, _read(path), config.llm.prompts) for path in templates]
     with RunLock(run_dir):
-        attention, spec = captured(config, listener)
+        attention, spec, _ = captured(config, listener)
         pool = make_pool(config, listener)
         requests = _requests(run_dir, config, name, attention.labels, pairs)
         values = _prompt_values(pool, spec, name, requests)

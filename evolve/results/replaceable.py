@@ -63,7 +63,7 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
     assigned = {label: line for label, line in library["assignment"].items() if line["program"]}
     if not assigned:
         raise UserError(f"{path}: the library assigns no program to any head")
-    attention, spec = captured(config, listener)
+    attention, spec, _ = captured(config, listener)
     begin, end = spec.fit, spec.fit + spec.held_out
     programs = {name: Program.parse(source) for name, source in sources.items()}
     return Replaceable(

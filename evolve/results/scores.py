@@ -19,7 +19,7 @@ from fitness.adapter import adapt
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
 from fitness.scoring.worker import Evaluation
-from fitness.text.corpus import read_texts
+from fitness.text.sources import read_texts
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def score_programs(
     Returns:
         the (heads, programs, texts) score table, NaN where a program failed, and the evaluation of each program.
     """
-    attention, spec = captured(config, listener)
+    attention, spec, _ = captured(config, listener)
     found = make_pool(config, listener).evaluate(spec, list(programs.values()), "held_out")
     table = table_of(found, attention.labels, list(programs), spec.held_out, failed=float("nan"))
     return table, dict(zip(programs, found, strict=True))

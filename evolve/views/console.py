@@ -16,7 +16,8 @@ from evolve.config import Stop
 from evolve.listeners import SEARCHING, Listener
 from evolve.records import StepSummary
 from evolve.views.stages import PLAIN_EVERY_SECONDS, PlainStages
-from evolve.views.words import duration
+from evolve.views.words import duration, texts_lines
+from fitness.text.corpus import Splits
 
 
 class CampaignConsole(Listener):
@@ -70,6 +71,11 @@ class CampaignConsole(Listener):
         if not self._console.is_terminal and time.monotonic() - self._last_plain >= PLAIN_EVERY_SECONDS:
             self._last_plain, self._last_step = time.monotonic(), summary.step
             self._console.print(self._line(summary), highlight=False)
+
+    def on_texts(self, splits: Splits, max_tokens: int) -> None:
+        """Says what was read, a line for each domain."""
+        for line in texts_lines(splits, max_tokens):
+            self._console.print(escape(line), highlight=False)
 
     def on_incident(self, message: str) -> None:
         """Something went wrong and was survived."""

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.session import confinement
+from evolve.views.words import texts_lines
+from fitness.text.corpus import Splits
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -82,6 +84,11 @@ class StageConsole(Listener):
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(escape(name), total=total or None)
         self._bars.update(self._tasks[name], completed=done, total=total or None)
+
+    def on_texts(self, splits: Splits, max_tokens: int) -> None:
+        """Says what was read, a line for each domain."""
+        for line in texts_lines(splits, max_tokens):
+            self.console.print(escape(line), highlight=False)
 
     def on_incident(self, message: str) -> None:
         """Says it."""

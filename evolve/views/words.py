@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fitness.text.corpus import DomainRead, Splits
+
 
 def duration(seconds: float) -> str:
     """Seconds as people say them, such as `1 h 02 min` or `48 s`."""
@@ -14,3 +16,16 @@ def duration(seconds: float) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number, or a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def texts_lines(splits: Splits, max_tokens: int) -> list[str]:
+    """What was read of each domain, such as `texts: stories, 120 of 2000, 7680 tokens, 118 cut to 64 tokens`."""
+    return [_texts_line(read, max_tokens) for read in splits.read]
+
+
+def _texts_line(read: DomainRead, max_tokens: int) -> str:
+    said = [f"texts: {read.domain}, {read.texts} of {read.found}, {read.tokens} tokens"]
+    said += [f"{read.cut} cut to {max_tokens} tokens"] * bool(read.cut)
+    said += [f"{read.duplicates} passed over, equal to another after the cut"] * bool(read.duplicates)
+    said += [f"{read.short} passed over, shorter than two tokens"] * bool(read.short)
+    return ", ".join(said)

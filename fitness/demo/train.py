@@ -27,7 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from fitness.text.corpus import read_texts
+from fitness.text.sources import read_texts
 
 BEGIN = "<|begin|>"
 CONTEXT = 256

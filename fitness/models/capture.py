@@ -117,7 +117,7 @@ def open_attention(folder: Path) -> Attention:
 
 
 def capture(
-    model: str,
+    model: str | ModelSource,
     strings: Sequence[str],
     *,
     max_tokens: int,
@@ -130,7 +130,7 @@ def capture(
     written as they are computed, one text at a time: neither all layers nor all texts are ever held in memory.
 
     Args:
-        model: a folder in Hugging Face format, the name of a bundled model, or a name on the hub.
+        model: what `fitness.models.loading.locate` takes or returns.
         strings: the texts; each is cut to `max_tokens` tokens, special tokens included.
         max_tokens: the most tokens of a text.
         cache: folder that holds one folder for every model, corpus and length.
@@ -142,8 +142,8 @@ def capture(
     """
     if not strings:
         raise UserError("texts: there are none to capture attention on")
-    source = locate(model)
-    wanted = json.dumps([FORMAT, source.identity(), list(strings), max_tokens])
+    source = locate(model) if isinstance(model, str) else model
+    wanted = json.dumps([FORMAT, source.identity, list(strings), max_tokens])
     folder = Path(cache) / hashlib.sha256(wanted.encode()).hexdigest()[:24]
     if folder.exists():
         try:
@@ -154,7 +154,7 @@ def capture(
             log.warning("discarding a damaged attention cache, which is captured again: %s", error)
             shutil.rmtree(folder, ignore_errors=True)
     with _folder_in_the_making(folder) as making:
-        _capture_into(making, model, source, strings, max_tokens, progress)
+        _capture_into(making, source, strings, max_tokens, progress)
     return Attention(folder)
 
 
@@ -184,7 +184,6 @@ def _folder_in_the_making(folder: Path) -> Iterator[Path]:
 
 def _capture_into(
     folder: Path,
-    name: str,
     source: ModelSource,
     strings: Sequence[str],
     max_tokens: int,
@@ -209,7 +208,12 @@ def _capture_into(
     np.save(folder / SUMS, sums)
     rows = [{"tokens": text.tokens, "ids": text.ids.tolist(), "string": text.string} for text in texts]
     (folder / TEXTS).write_text(json.dumps(rows), encoding="utf-8")
-    meta: dict[str, Any] = {"format": FORMAT, "model": name, "revision": source.revision, "max_tokens": max_tokens}
+    meta: dict[str, Any] = {
+        "format": FORMAT,
+        "model": source.path,
+        "revision": source.revision,
+        "max_tokens": max_tokens,
+    }
     meta |= {"causal": causal, "layers": layers, "heads_per_layer": heads, "truncated": truncated}
     meta["sha256"] = {file: _checksum(folder / file) for file in (DATA, TEXTS, SUMS)}
     (folder / META).write_text(json.dumps(meta, indent=1))

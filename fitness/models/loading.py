@@ -8,11 +8,12 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fitness.errors import UserError
-from fitness.text.corpus import demo_path
+from fitness.text.sources import demo_path
 from fitness.text.view import Text
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ModelSource:
     revision: str | None = None
     offline: bool = False
 
+    @cached_property
     def identity(self) -> str:
         """What distinguishes this model's attention from any other's: a hash of all files, or hub name and revision."""
         if self.revision is not None:
@@ -48,6 +50,12 @@ class ModelSource:
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What transformers' `from_pretrained` needs besides the path."""
+        options: dict[str, Any] = {"revision": self.revision} if self.revision else {}
+        return options | {"local_files_only": self.offline or self.revision is None}
 
 
 def locate(model: str) -> ModelSource:
@@ -118,8 +126,7 @@ def load_model(
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
     source = locate(model) if isinstance(model, str) else model
-    options: dict[str, Any] = {"revision": source.revision} if source.revision else {}
-    options["local_files_only"] = source.offline or source.revision is None
+    options = source.options
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -132,7 +139,7 @@ def load_model(
         loaded = family.from_pretrained(
             source.path, config=config, dtype=torch.float32, attn_implementation=attention, **options
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, **options)
+        tokenizer = load_tokenizer(source)
     except UserError:
         raise
     except Exception as error:  # broken files of any kind surface as any kind of exception
@@ -141,6 +148,21 @@ def load_model(
         if bars:
             transformers.utils.logging.enable_progress_bar()
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
+    """Loads a model's tokenizer alone.
+
+    Raises:
+        UserError: where the model cannot be found, or its tokenizer cannot be loaded.
+    """
+    import transformers
+
+    source = locate(model) if isinstance(model, str) else model
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source.path, **source.options)
+    except Exception as error:  # broken files of any kind surface as any kind of exception
+        raise UserError(f"model: the tokenizer of {source.path} cannot be loaded: {one_line(error)}") from error
 
 
 def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

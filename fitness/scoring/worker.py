@@ -26,6 +26,7 @@ from fitness.scoring.iou import iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
 from fitness.scoring.threads import one_thread_for_good
+from fitness.text.corpus import domain_indices
 
 SplitName = Literal["fit", "held_out", "test"]
 
@@ -47,6 +48,7 @@ class WorkerSpec:
         sandbox: "strict" or "degraded".
         limits: CPU time and memory of one program.
         own: operators and descriptors that were given as objects.
+        domains: names of the domains that the texts of every split take turns of.
     """
 
     attention: str
@@ -57,6 +59,11 @@ class WorkerSpec:
     sandbox: Literal["strict", "degraded"] = "strict"
     limits: Limits = field(default_factory=Limits)
     own: tuple[Own, ...] = ()
+    domains: tuple[str, ...] = ("texts",)
+
+    def domain_of(self, split: SplitName) -> np.ndarray:
+        """(texts,) int64: index in `domains` of each text of a split."""
+        return domain_indices(getattr(self, split), len(self.domains))
 
 
 @dataclass(frozen=True)

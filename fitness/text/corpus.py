@@ -1,118 +1,157 @@
-"""Reading texts and dividing them into splits."""
+"""Dividing texts into splits, domain by domain, so that no two are equal after the cut."""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fitness.errors import UserError
 
-DEMO = Path(__file__).parents[1] / "demo"
+# What a model sees of a text after the cut, and whether it was cut.
+Encode = Callable[[str], tuple[Sequence[int], bool]]
+
+
+@dataclass(frozen=True)
+class DomainRead:
+    """What was read of one domain.
+
+    Attributes:
+        domain: its name.
+        found: different texts that the source holds.
+        texts: texts that went into the splits.
+        tokens: their tokens after the cut.
+        cut: how many of them were cut.
+        duplicates: texts passed over because another one is equal after the cut.
+        short: texts passed over because they have fewer than two tokens.
+    """
+
+    domain: str
+    found: int
+    texts: int
+    tokens: int = 0
+    cut: int = 0
+    duplicates: int = 0
+    short: int = 0
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Which texts serve what; the three share no text.
+    """Which texts serve what; no two of them are equal.
+
+    With several domains each split holds as many texts of each, taking turns: text i of a split is of domain
+    `domains[i % len(domains)]`.
 
     Attributes:
         fit: texts that operators see.
         held_out: texts that give fitness.
         test: texts that reports read, once.
+        domains: names of the domains; the first is the campaign's own.
+        read: what was read of each domain.
     """
 
     fit: tuple[str, ...]
     held_out: tuple[str, ...]
     test: tuple[str, ...]
+    domains: tuple[str, ...] = ("texts",)
+    read: tuple[DomainRead, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
         """Texts of fit, held_out and test, in this order."""
         return self.fit + self.held_out + self.test
 
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Plain values: `texts` and `tokens` of all splits, and `domains` with the attributes of `DomainRead`."""
+        domains = {read.domain: asdict(read) for read in self.read}
+        for numbers in domains.values():
+            del numbers["domain"]
+        texts, tokens = sum(read.texts for read in self.read), sum(read.tokens for read in self.read)
+        return {"texts": texts, "tokens": tokens, "domains": domains}
 
-def demo_path(name: str) -> Path | None:
-    """The bundled model folder or text file of this name, such as `storyteller-gpt2` or `stories`, or None."""
-    for candidate in (DEMO / name, DEMO / f"{name}.txt"):
-        if re.fullmatch(r"[\w-]+", name) and candidate.exists():
-            return candidate
-    return None
+
+def domain_indices(texts: int, domains: int) -> np.ndarray:
+    """(texts,) int64: which domain each text of a split is of."""
+    return np.arange(texts) % domains
 
 
-def read_texts(source: str) -> list[str]:
-    """Reads a corpus.
+def split_texts(
+    texts: Sequence[str] | Mapping[str, Sequence[str]],
+    *,
+    fit: int,
+    held_out: int,
+    test: int,
+    seed: int,
+    encode: Encode | None = None,
+    but: Sequence[str] = (),
+) -> Splits:
+    """Divides the texts of one or more domains at random.
 
     Args:
-        source: a `.txt` file of blank-line separated texts, a `.json` list of strings, the name of a bundled corpus
-            (`stories`), or a hub data set (`owner/name`, its `train` split, column `text`; extra `tasks`).
-
-    Returns:
-        Different texts in their order, surrounding white space removed.
-
-    Raises:
-        UserError: where there is no such corpus, it cannot be read, or it holds no text.
-    """
-    path = Path(source)
-    if not path.exists():
-        path = demo_path(source) or path
-    if path.is_file():
-        texts = _read_file(path)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix not in (".txt", ".json"):
-        texts = _read_hub(source)
-    else:
-        raise UserError(
-            f"texts: no file {source!r}; give a .txt or .json file, `stories`, or a hub data set owner/name"
-        )
-    different = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
-    if not different:
-        raise UserError(f"texts: {source} holds no text; a .txt corpus has its texts separated by blank lines")
-    return different
-
-
-def split_texts(texts: list[str], *, fit: int, held_out: int, test: int, seed: int) -> Splits:
-    """Divides different texts at random.
+        texts: different texts, or those of each domain by its name.
+        fit: number of texts of each domain in the fit split.
+        held_out: number of texts of each domain in the held-out split.
+        test: number of texts of each domain in the test split.
+        seed: of the choice.
+        encode: what the model sees of a text. Of texts that are equal there, or have fewer than two tokens, the next
+            one takes the place. None compares whole strings.
+        but: texts that serve elsewhere; no text equal to one of them is taken.
 
     Raises:
         UserError: where there are fewer texts than asked for.
     """
-    needed = fit + held_out + test
-    if len(texts) < needed:
-        raise UserError(
-            f"texts: the corpus has {len(texts)} different text{'s' * (len(texts) != 1)}, but splits ask for "
-            f"{fit} + {held_out} + {test} = {needed}; give a longer corpus or smaller splits"
-        )
-    order = np.random.default_rng((seed, 0x5917)).permutation(len(texts))
-    picked = [texts[index] for index in order[:needed]]
-    return Splits(tuple(picked[:fit]), tuple(picked[fit : fit + held_out]), tuple(picked[fit + held_out :]))
+    by_domain = texts if isinstance(texts, Mapping) else {"texts": texts}
+    sizes = (fit, held_out, test)
+    seen: set[Hashable] = {tuple(encode(text)[0]) if encode else text for text in but}
+    chosen, read = [], []
+    for index, (domain, candidates) in enumerate(by_domain.items()):
+        order = np.random.default_rng((seed, 0x5917, index) if index else (seed, 0x5917)).permutation(len(candidates))
+        picked, report = _pick(domain, [candidates[i] for i in order], sum(sizes), encode, seen)
+        if len(picked) < sum(sizes):
+            raise UserError(_too_few(report, sizes, several=len(by_domain) > 1))
+        chosen.append(picked)
+        read.append(report)
+    turns = [text for turn in zip(*chosen, strict=True) for text in turn]
+    ends = np.cumsum([0, *sizes]) * len(chosen)
+    parts = [tuple(turns[begin:end]) for begin, end in pairwise(ends)]
+    return Splits(parts[0], parts[1], parts[2], tuple(by_domain), tuple(read))
 
 
-def _read_file(path: Path) -> list[str]:
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"texts: cannot read {path}: {error}") from None
-    if path.suffix != ".json":
-        return re.split(r"\n\s*\n", content)
-    try:
-        texts = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise UserError(f"texts: {path} is not JSON: {error}") from None
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"texts: {path} must hold one JSON list of strings")
-    return texts
+def _pick(
+    domain: str, candidates: Sequence[str], wanted: int, encode: Encode | None, seen: set[Hashable]
+) -> tuple[list[str], DomainRead]:
+    """The first texts that differ from each other and from those seen, and what was met on the way."""
+    picked: list[str] = []
+    tokens = cuts = duplicates = short = 0
+    for text in candidates:
+        if len(picked) == wanted:
+            break
+        ids, cut = encode(text) if encode else ((), False)
+        key: Hashable = tuple(ids) if encode else text
+        if encode and len(ids) < 2:
+            short += 1
+        elif key in seen:
+            duplicates += 1
+        else:
+            seen.add(key)
+            picked.append(text)
+            tokens += len(ids)
+            cuts += cut
+    return picked, DomainRead(domain, len(candidates), len(picked), tokens, cuts, duplicates, short)
 
 
-def _read_hub(name: str) -> list[str]:
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(f"texts: reading {name} from the hub needs `pip install headscribe[tasks]`") from None
-    try:
-        rows = datasets.load_dataset(name, split="train", streaming=True)
-        return [str(row["text"]) for row in rows.take(5000)]
-    except Exception as error:  # the hub client raises many kinds, all of which mean the same here
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"texts: the hub data set {name} could not be reached: {reason[:200]}") from None
+def _too_few(read: DomainRead, sizes: tuple[int, int, int], *, several: bool) -> str:
+    fit, held_out, test = sizes
+    left = read.texts
+    corpus = f"domain {read.domain!r}" if several else "the corpus"
+    lost = [f"{read.duplicates} equal to another after the cut"] * bool(read.duplicates)
+    lost += [f"{read.short} of fewer than two tokens"] * bool(read.short)
+    note = f" (besides {' and '.join(lost)})" if lost else ""
+    return (
+        f"texts: {corpus} has {left} different text{'s' * (left != 1)}{note}, but splits ask for "
+        f"{fit} + {held_out} + {test} = {sum(sizes)}; give a longer corpus or smaller splits"
+    )

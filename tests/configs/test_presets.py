@@ -21,7 +21,7 @@ def test_all_presets_are_known_here():
 @pytest.mark.parametrize("name", HUB)
 def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
     config = load_config(name)
-    assert (config.model, config.texts) == (HUB[name], "roneneldan/TinyStories")
+    assert (config.model, config.model_dump()["texts"]) == (HUB[name], "roneneldan/TinyStories")
     check_models(config.llm.models)
     assert config.llm.budget.calls
     paid = [entry for entry in config.llm.models if entry.price_per_million.output]

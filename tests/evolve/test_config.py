@@ -31,6 +31,11 @@ def test_overrides_reach_into_sections(config_file):
         ("stop={}", "set at least one of max_programs"),
         ("stop.target_iou=2", "stop.target_iou: Input should be less than or equal to 1"),
         ("llm.models=[{modell: a}]", "unknown key 'llm.models.0.modell'; did you mean 'model'"),
+        ("texts=[{source: stories, colum: a}]", "unknown key 'texts.0.colum'; did you mean 'column'"),
+        ("texts=[stories, {source: other, domain: stories}]", "name the domain 'stories' twice"),
+        ("transfer=stories", "name the domain 'stories' twice"),
+        ("texts=[]", "texts: Value should have at least 1 item"),
+        ("texts_by=word", "texts_by: Input should be 'blank_line' or 'line'"),
         ("seed", "--set wants key=value"),
         ("model.a=1", "model is not a section"),
     ],
@@ -74,3 +79,28 @@ def test_fingerprint_ignores_budgets_and_workers_but_not_texts(config_file):
     assert load_config(str(config_file), changed).fingerprint() == plain
     for key in ("max_tokens=9", "splits.test=9", "search.bins=3", "model=other", "seed=1"):
         assert load_config(str(config_file), [key]).fingerprint() != plain
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("stories", ["stories"]),
+        ("data/my.texts.jsonl", ["my.texts"]),
+        ("owner/pages", ["pages"]),
+        ({"source": "a.csv", "column": "body"}, ["a"]),
+        (["stories", {"source": "python-code", "domain": "code"}, "python-docs"], ["stories", "code", "python-docs"]),
+    ],
+)
+def test_texts_keep_the_form_they_were_written_in_and_have_a_domain_each(config_file, written, names):
+    config = parse_config({"model": "a", "texts": written, "stop": {"max_programs": 1}}, "here")
+    assert [source.name for source in config.texts] == names
+    assert config.model_dump(mode="json")["texts"] == written
+
+
+def test_sources_are_read_as_their_entry_says(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("One.\nTwo.\n\nThree.")
+    entries = [{"source": str(path), "domain": "lines", "texts_by": "line", "rows": 2}, str(path)]
+    config = parse_config({"model": "a", "texts": entries, "stop": {"max_programs": 1}}, "here")
+    lines, blanks = (source.read(config.texts_by) for source in config.texts)
+    assert (lines, blanks) == (["One.", "Two."], ["One.\nTwo.", "Three."])

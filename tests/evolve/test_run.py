@@ -24,6 +24,9 @@ RUN_KEYS = {
     "programs_failed",
     "seconds",
     "llm",
+    "texts",
+    "tokens",
+    "domains",
 }
 
 
@@ -73,7 +76,7 @@ def test_run_prints_the_promised_numbers_and_writes_the_promised_files(finished)
     for name in ("config.yaml", "campaign.sqlite", "library.json", "library.py", "coverage.csv", "report.html"):
         assert (run_dir / name).stat().st_size > 0
     events = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events[:2]] == ["start", "step"]
+    assert [event["event"] for event in events[:3]] == ["texts", "start", "step"]
     assert events[-1]["event"] == "stop"
     assert all({"time", "event"} <= event.keys() for event in events)
 

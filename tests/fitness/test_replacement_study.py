@@ -18,7 +18,7 @@ from fitness.sandbox import Limits, Sandbox
 from fitness.scoring.baselines import baselines
 from fitness.scoring.iou import iou as iou_of
 from fitness.scoring.packing import pack
-from fitness.text.corpus import read_texts
+from fitness.text.sources import read_texts
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")
 SELF = Program.parse("def program(text):\n    return 1.0 * (text.distance == 0)\n")
