@@ -8,34 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 import configs
+from evolve.llm_config import Llm
+from evolve.section import Count, Section
+from evolve.text_sources import TextSources
 from fitness.errors import UserError, nearest
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
-from fitness.text.sources import TextsBy, demo_path, read_texts
+from fitness.text.sources import TextsBy, demo_path
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
 PRESETS = Path(configs.__file__).parent
 
 
-class Section(BaseModel):
-    """A part of the configuration: read-only, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0)]
 
 
@@ -45,54 +32,6 @@ class SplitSizes(Section):
     fit: Count = 24
     held_out: Count = 32
     test: Count = 32
-
-
-class TextSource(Section):
-    """One source of texts, see `fitness.text.sources.read_texts`; plain strings stand for a source alone.
-
-    Attributes:
-        source: a file, a bundled or built-in corpus, or a hub data set.
-        domain: name of the domain; by default the source's own name.
-        texts_by: what separates the texts of a `.txt` file; None is the campaign's `texts_by`.
-        column: column that holds the text, where there are several.
-        config: configuration of a hub data set.
-        split: split of a hub data set.
-        rows: read at most this many rows.
-    """
-
-    source: str
-    domain: str | None = None
-    texts_by: TextsBy | None = None
-    column: str | None = None
-    config: str | None = None
-    split: str = "train"
-    rows: Count | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the domain."""
-        return self.domain or (Path(self.source).stem if Path(self.source).suffix else Path(self.source).name)
-
-    def read(self, texts_by: TextsBy) -> list[str]:
-        """Different texts of the source."""
-        settings = self.model_dump(exclude={"domain"})
-        return read_texts(**settings | {"texts_by": self.texts_by or texts_by})
-
-
-def _as_sources(value: Any) -> Any:
-    """Entries of a list of sources, from a string, a mapping or a list of both."""
-    entries = value if isinstance(value, list | tuple) else [value]
-    return [{"source": entry} if isinstance(entry, str) else entry for entry in entries]
-
-
-def _as_written(sources: tuple[TextSource, ...]) -> Any:
-    """Sources in their shortest form: a string where nothing but the source is said, no list around a single one."""
-    entries: list[Any] = [source.model_dump(mode="json", exclude_defaults=True) for source in sources]
-    entries = [entry["source"] if set(entry) == {"source"} else entry for entry in entries]
-    return entries[0] if len(entries) == 1 else entries
-
-
-TextSources = Annotated[tuple[TextSource, ...], BeforeValidator(_as_sources), PlainSerializer(_as_written)]
 
 
 class Stop(Section):
@@ -162,69 +101,6 @@ class SandboxSettings(Section):
     mode: Literal["strict", "degraded"] = "strict"
     cpu_seconds: Annotated[float, Field(gt=0)] = 2.0
     memory_mb: Annotated[int, Field(ge=64)] = 512
-
-
-class Price(Section):
-    """Dollars per million tokens."""
-
-    input: Annotated[float, Field(ge=0)] = 0.0
-    output: Annotated[float, Field(ge=0)] = 0.0
-
-
-class LlmModel(Section):
-    """One model behind an OpenAI-compatible endpoint.
-
-    Attributes:
-        model: name that the endpoint knows it by.
-        base_url: the endpoint; None is the openai package's default.
-        api_key_env: environment variable that holds the key; None for endpoints that want none.
-        price_per_million: dollars per million tokens.
-        temperature: sampling temperature, None for the endpoint's default.
-        max_tokens: longest reply.
-        timeout: seconds until a request is given up.
-        tokens_per_second: what the endpoint is reckoned to deliver, for weighing operators; nothing is clocked.
-        extra: further request fields, passed on as they are.
-    """
-
-    model: str
-    base_url: str | None = None
-    api_key_env: str | None = None
-    price_per_million: Price = Price()
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    max_tokens: Count = 1500
-    timeout: Annotated[float, Field(gt=0)] = 120.0
-    tokens_per_second: Annotated[float, Field(gt=0)] = 50.0
-    extra: dict[str, Any] = {}
-
-
-class LlmBudget(Section):
-    """What may be spent at the most; None is no limit."""
-
-    calls: Annotated[int, Field(ge=0)] | None = None
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    usd: Annotated[float, Field(ge=0)] | None = None
-
-
-class Llm(Section):
-    """Language models that propose programs.
-
-    Attributes:
-        models: what to ask; without any, only offline operators run.
-        max_in_flight: requests at a time.
-        budget: what may be spent.
-        on_failure: what to do when an endpoint stays down.
-        prompts: a directory whose templates replace those of the same name.
-        repair_rounds: how often a failed program may be sent back.
-        retries: how often a request is tried again after a rate limit, a timeout or a server error.
-    """
-
-    models: tuple[LlmModel, ...] = ()
-    max_in_flight: Count = 8
-    budget: LlmBudget = LlmBudget()
-    on_failure: Literal["pause", "offline"] = "pause"
-    prompts: Path | None = None
-    repair_rounds: Count = 2
-    retries: Annotated[int, Field(ge=0)] = 4
 
 
 class Library(Section):

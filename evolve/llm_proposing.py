@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 from evolve.candidates import Candidate
-from evolve.config import Config, LlmModel
+from evolve.config import Config
+from evolve.llm_config import LlmModel
 from evolve.state import Slot
 from evolve.store import Store
 from fitness.errors import UserError

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evolve.config import Config, LlmModel
+from evolve.config import Config
+from evolve.llm_config import LlmModel
 from evolve.records import ProposalRecord
 from fitness.errors import UserError
 from operators.registry import LLM_OPERATORS

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from evolve.config import Config, LlmModel
+from evolve.config import Config
 from evolve.listeners import Listener
+from evolve.llm_config import LlmModel
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, Comparison, compare
 from evolve.run_dir import RunDir, RunLock
 from evolve.session import captured, make_pool
