@@ -201,11 +201,11 @@ def find_config(name: str) -> Path:
     raise UserError(f"no configuration {name!r}; give a YAML file or a preset: {', '.join(presets)}")
 
 
-def load_config(name: str, overrides: list[str] | None = None) -> Config:
-    """Reads a configuration file or preset and applies overrides of the form `a.b=c`.
+def read_settings(name: str) -> dict[str, Any]:
+    """The settings that a configuration file or preset holds, not validated yet.
 
     Raises:
-        UserError: for a missing file, bad YAML, unknown key or value out of range, with the place and what is right.
+        UserError: for a missing file, and one that is not YAML or holds no keys.
     """
     path = find_config(name)
     try:
@@ -216,9 +216,19 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold keys such as `model:` and `texts:`")
+    return data
+
+
+def load_config(name: str, overrides: list[str] | None = None) -> Config:
+    """Reads a configuration file or preset and applies overrides of the form `a.b=c`.
+
+    Raises:
+        UserError: for a missing file, bad YAML, unknown key or value out of range, with the place and what is right.
+    """
+    data = read_settings(name)
     for override in overrides or []:
         _override(data, override)
-    return parse_config(data, str(path))
+    return parse_config(data, str(find_config(name)))
 
 
 def parse_config(data: dict[str, Any], origin: str) -> Config:

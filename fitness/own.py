@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -20,11 +22,13 @@ class Own:
 
     Attributes:
         name: what a configuration calls it, `package.module:Name`.
-        pickled: the object by cloudpickle, by value where no other process could import it.
+        pickled: the object by cloudpickle, by value where it was defined in a notebook or script.
+        folder: where its module is imported from: workers may have been started before that was a place to look in.
     """
 
     name: str
     pickled: bytes = field(repr=False)
+    folder: str = ""
 
     @classmethod
     def of(cls, thing: object) -> Own:
@@ -36,7 +40,7 @@ class Own:
         named: Any = thing if hasattr(thing, "__qualname__") else type(thing)
         name = f"{named.__module__}:{named.__qualname__}"
         try:
-            return cls(name, cloudpickle.dumps(thing))
+            return cls(name, cloudpickle.dumps(thing), _folder(named.__module__))
         except Exception as error:  # whatever the object's own pickling raises
             raise UserError(f"{name} cannot be sent to worker processes: {type(error).__name__}: {error}") from error
 
@@ -55,7 +59,7 @@ def find_own(name: str, own: Iterable[Own] = ()) -> Any:
     """
     for given in own:
         if given.name == name:
-            return _load(given.pickled)
+            return _load(given)
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__" or "<locals>" in attribute:
         raise UserError(
@@ -78,6 +82,17 @@ def find_own(name: str, own: Iterable[Own] = ()) -> Any:
         ) from None
 
 
+def _folder(module: str) -> str:
+    top = module.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None or top == "__main__":
+        return ""
+    path = Path(file)
+    return str(path.parents[1] if path.stem == "__init__" else path.parent)
+
+
 @lru_cache(maxsize=64)
-def _load(pickled: bytes) -> Any:
-    return cloudpickle.loads(pickled)
+def _load(own: Own) -> Any:
+    if own.folder and own.folder not in sys.path:
+        sys.path.append(own.folder)
+    return cloudpickle.loads(own.pickled)

@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 
 from fitness.failures import FailureKind
 
@@ -35,7 +36,7 @@ class ProgramError(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
     """Source of one program and what follows from it.
 
@@ -80,6 +81,15 @@ class Program:
         program = cls(source.strip() + "\n", identity)
         vars(program).update(normalised=normalised, docstring=docstring)
         return program
+
+    def __str__(self) -> str:
+        return self.source.rstrip()
+
+    def __repr__(self) -> str:
+        return f"# program {self.id}\n{self}"
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="text-align:left">{escape(self.source)}</pre>'
 
     @cached_property
     def normalised(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evolve.config import load_config
 from evolve.estimate import Estimate, estimate_costs
+from evolve.own_names import check_own_names
 from evolve.views.stages import StageConsole, print_confinement
 
 
@@ -14,6 +15,7 @@ def check(name: str, overrides: list[str]) -> Estimate:
         UserError: for anything that would keep the campaign from running.
     """
     config = load_config(name, overrides)
+    check_own_names(config)
     with StageConsole() as stages:
         print_confinement(stages.console, config)
         return estimate_costs(config, stages)

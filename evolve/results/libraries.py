@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from archives.compare import Comparison, compare, read_library_json
-from archives.curves import coverage_curve, curve_order
+from archives.curves import Point, coverage_curve, curve_order
 from archives.export import library_json
 from archives.library import Library, build_library
 from archives.reduce import EPSILON, reduce
@@ -19,7 +19,7 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.records import ProgramRecord
 from evolve.results.found import Found, load_found, score_table, test_scorer
-from evolve.results.reduction import Criterion, reduce_and_write, write_library
+from evolve.results.reduction import Criterion, reduce_found, write_library
 from evolve.run_dir import RunDir
 from evolve.session import captured, make_pool
 from fitness.errors import UserError
@@ -84,20 +84,46 @@ def make_library(
     Raises:
         UserError: for paths that hold neither runs nor tables, or a mixture of both.
     """
-    tables = [path for path in paths if path.suffix == ".csv"]
-    if tables and len(tables) < len(paths):
-        raise UserError("library: give runs or CSV score tables, not both")
-    names = _names(paths)
-    if tables:
-        library, files = _from_tables(dict(zip(names, tables, strict=True)), criterion, out or Path("library"), plots)
-    else:
-        target = out or (paths[0] if len(paths) == 1 else Path("library"))
-        library, files = _from_runs(dict(zip(names, paths, strict=True)), criterion, target, plots, listener)
+    library, points = reduce_paths(paths, criterion, listener)
+    target = out or (paths[0] if len(paths) == 1 and paths[0].suffix != ".csv" else Path("library"))
+    files = write_library(library, points, target, plots=plots)
     comparison = None
     if len(paths) == 2 and all((path / "library.json").is_file() for path in paths):
         before, after = (read_library_json(path / "library.json") for path in paths)
-        comparison = compare(before, after, names=(names[0], names[1]))
+        one, two = _names(paths)
+        comparison = compare(before, after, names=(one, two))
     return Made(library, tuple(files), comparison)
+
+
+def reduce_paths(
+    paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None
+) -> tuple[Library, list[Point]]:
+    """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes nothing.
+
+    Args:
+        paths: run directories, or CSV score tables.
+        criterion: what the library must reach; nothing set is the run's own epsilon.
+        listener: told how it goes.
+
+    Raises:
+        UserError: for paths that hold neither runs nor tables, or a mixture of both.
+    """
+    tables = [path for path in paths if path.suffix == ".csv"]
+    if tables and len(tables) < len(paths):
+        raise UserError("library: give runs or CSV score tables, not both")
+    named = dict(zip(_names(paths), paths, strict=True))
+    if tables:
+        return reduce_table(merge({name: read_csv(path) for name, path in named.items()}), criterion)
+    return _from_runs(named, criterion, listener)
+
+
+def reduce_table(whole: ScoreTable, criterion: Criterion) -> tuple[Library, list[Point]]:
+    """A library of a table's programs; where it tells texts apart, half of them choose and the others are the test."""
+    table, test = whole.split_texts() if whole.scores.ndim == 3 and len(whole.texts) > 1 else (whole, None)
+    reduction = reduce(table, **asdict(criterion))
+    library = build_library(table, reduction, test=test)
+    points = coverage_curve(table, reduction, curve_order(table, reduction, len(table.programs)), test=test)
+    return library, points
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -105,19 +131,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _from_tables(paths: dict[str, Path], criterion: Criterion, out: Path, plots: bool) -> tuple[Library, list[Path]]:
-    """Programs of a table have no source: there are numbers, but no library.py."""
-    whole = merge({name: read_csv(path) for name, path in paths.items()})
-    table, test = whole.split_texts() if whole.scores.ndim == 3 and len(whole.texts) > 1 else (whole, None)
-    reduction = reduce(table, **asdict(criterion))
-    library = build_library(table, reduction, test=test)
-    points = coverage_curve(table, reduction, curve_order(table, reduction, len(table.programs)), test=test)
-    return library, write_library(library, points, out, plots=plots)
-
-
-def _from_runs(
-    paths: dict[str, Path], criterion: Criterion, out: Path, plots: bool, listener: Listener | None
-) -> tuple[Library, list[Path]]:
+def _from_runs(paths: dict[str, Path], criterion: Criterion, listener: Listener | None) -> tuple[Library, list[Point]]:
     sources = [_open(name, path, listener) for name, path in paths.items()]
     only = sources[0] if len(sources) == 1 else None
     if not criterion.is_set:
@@ -131,8 +145,8 @@ def _from_runs(
             programs = found.programs(ids)
             return merge({source.name: _score(source, "test", programs, ids) for source in sources})
 
-    reduced = reduce_and_write(found, score_test, criterion, out, seed=sources[0].config.seed, plots=plots)
-    return reduced.library, reduced.files
+    reduced, points = reduce_found(found, score_test, criterion, seed=sources[0].config.seed)
+    return reduced.library, points
 
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:

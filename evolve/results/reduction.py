@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer
 from evolve.run_dir import write_atomically
+from fitness.program import Program
 
 CURVE_POINTS = 200
 
@@ -71,25 +72,36 @@ def reduce_found(
     Returns:
         the library, without files, and the points of its coverage curve.
     """
-    costs = found.costs
-    reduction = reduce(found.table, costs=costs, seed=seed, signatures=found.signatures, **asdict(criterion))
+    reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
     curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
     wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *extra])
     test = score_test(list(wanted))
     programs = found.programs(list(wanted))
-    library = build_library(
+    library = _library(found, reduction, test, programs, seed)
+    points = coverage_curve(found.table, reduction, curve, test=test, programs=programs)
+    return Reduced(library, reduction, test, []), points
+
+
+def reduce_on_held_out(found: Found, criterion: Criterion, *, seed: int) -> Library:
+    """Chooses a library on held-out scores, and leaves the test texts unread."""
+    reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
+    return _library(found, reduction, None, found.programs(needed_on_test(found.table, reduction)), seed)
+
+
+def _library(
+    found: Found, reduction: Reduction, test: ScoreTable | None, programs: Mapping[str, Program], seed: int
+) -> Library:
+    return build_library(
         found.table,
         reduction,
         test=test,
         programs=programs,
-        costs=costs,
+        costs=found.costs,
         signatures=found.signatures,
         descriptors=found.descriptors,
         descriptor_names=found.descriptor_names,
         seed=seed,
     )
-    points = coverage_curve(found.table, reduction, curve, test=test, programs=programs)
-    return Reduced(library, reduction, test, []), points
 
 
 def reduce_and_write(

@@ -11,7 +11,6 @@ import signal
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -100,7 +99,7 @@ class Runner:
         try:
             tree = parse_tree(self._source)
             if self._static:
-                check_source(tree, guard=True)
+                check_source(tree)
             code = _compile(tree)
             for position, text in enumerate(texts):
                 store(position, self._weights(code, text))
@@ -117,16 +116,15 @@ class Runner:
         return Report()
 
     def _weights(self, code: types.CodeType, text: Text) -> np.ndarray:
-        names = self._namespace.globals(partial(self._entropy, text))
+        if "random" in self._source:
+            digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
+            self._namespace.seeds.start(int.from_bytes(digest.digest()[:16], "little"))
+        names = self._namespace.globals()
         exec(code, names)
         entry = names.get(ENTRY)
         if entry is None:
             raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
         return as_weights(entry(text), text.n)
-
-    def _entropy(self, text: Text) -> int:
-        digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
-        return int.from_bytes(digest.digest()[:16], "little")
 
 
 def as_weights(returned: object, n: int) -> np.ndarray:

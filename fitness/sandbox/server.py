@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import time
-import unicodedata  # noqa: F401 - the parser asks for it where names are not ASCII, and a child cannot import it
 import warnings
 from typing import Any
 
