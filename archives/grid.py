@@ -8,6 +8,8 @@ from enum import IntEnum
 
 import numpy as np
 
+ROUNDING = 1e-6  # how far float32 may carry a descriptor beyond [0, 1]
+
 
 class AddStatus(IntEnum):
     """What became of a program; true where it entered the grid."""
@@ -57,7 +59,7 @@ class Grid:
         elite: (cells, heads) int64 numbers of programs, -1 where empty.
         head_iou: (heads,) float32, the best IoU of any program added, -1 before the first.
         head_best: (heads,) int64, its number, -1 before the first.
-        clipped: (axes,) int64, how many descriptors lay outside [0, 1].
+        clipped: (axes,) int64, how many descriptors lay outside [0, 1], by more than rounding.
         histogram: one (bins,) int64 array an axis: how many programs were added to each bin.
     """
 
@@ -125,7 +127,7 @@ class Grid:
         if not np.isfinite(iou).all():
             raise ValueError("iou must be finite: a failed program never enters the grid")
         cell = self.cell_of(descriptors)
-        self.clipped += (np.asarray(descriptors) < 0) | (np.asarray(descriptors) > 1)
+        self.clipped += np.abs(np.asarray(descriptors) - 0.5) > 0.5 + ROUNDING
         position = np.unravel_index(cell, [axis.bins for axis in self.axes])
         for histogram, index in zip(self.histogram, position, strict=True):
             histogram[index] += 1

@@ -1,7 +1,7 @@
 """Does another tree find the same libraries? `python -m benchmarks.same_bytes [CHECKOUT]`.
 
-Runs the quickstart for both bundled models with this tree and, given the path of another checkout, with that one; prints
-the hash of each library.json, and fails where two of one model differ. What moves code about must change none.
+Runs the quickstart for both bundled models with this tree and, given the path of another checkout, with that one;
+prints the hash of each library.json, and fails where two of one model differ. What moves code about must change none.
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from archives.grid import AddResult, AddStatus
 from evolve.candidates import Candidate
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.proposing import Proposer
 from evolve.records import ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
+from evolve.replay import committed_steps
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import Store
@@ -85,14 +87,14 @@ class Campaign:
 
     def _replay(self) -> int:
         """Rebuilds the state from the store, as it was when the last step was committed; returns the next step."""
-        done = self.store.steps()
-        for step in range(done):
-            self._plan_ahead(step)
-            self._planned.pop(step, None)
-            records = self.store.programs_of_step(step)
-            self.state.enter(records)
-            self._learn(self.store.proposals_of_step(step), records)
-        return done
+        following = 0
+        for done in committed_steps(self.store):
+            self._plan_ahead(done.step)
+            self._planned.pop(done.step, None)
+            self.state.enter(done.records)
+            self.state.learn(done.proposals, done.records, done.calls)
+            following = done.step + 1
+        return following
 
     def _plan_ahead(self, step: int) -> None:
         # Step 0 is the baselines: nothing is planned before there is something to start from.
@@ -145,23 +147,19 @@ class Campaign:
     def _commit(self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]) -> None:
         records = self._mark_copies(records)
         results = self.state.enter(records)
-        gains = {number: result.gain for number, result in results.items()}
-        proposals = [replace(p, gain=gains.get(p.number or 0, 0.0)) if p.outcome == "new" else p for p in proposals]
+        proposals = [_with_gain(proposal, results) for proposal in proposals]
         now = time.monotonic()
         seconds, self._clock = now - self._clock, now
         self._seconds += seconds
-        summary = self._summary(step, records, proposals, gains)
+        summary = self._summary(step, records, proposals, results)
         self.store.commit_step(step, records, proposals, seconds, summary)
-        self._learn(proposals, records)
+        self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
         self.listener.on_step(summary)
         if self.state.internal_errors >= INTERNAL_ERRORS_IN_A_ROW:
             last = records[-1].evaluation.message
             raise TooManyInternalErrorsError(
                 f"{self.state.internal_errors} internal errors in a row, the last one: {last}"
             )
-
-    def _learn(self, proposals: list[ProposalRecord], records: list[ProgramRecord]) -> None:
-        self.state.learn(proposals, records, self.store.costs([p.call for p in proposals if p.call]))
 
     def _mark_copies(self, records: list[ProgramRecord]) -> list[ProgramRecord]:
         """Says of programs that predict what a known one predicts that they do."""
@@ -176,8 +174,14 @@ class Campaign:
         return marked
 
     def _summary(
-        self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord], gains: dict[int, float]
+        self,
+        step: int,
+        records: list[ProgramRecord],
+        proposals: list[ProposalRecord],
+        results: Mapping[int, AddResult],
     ) -> StepSummary:
+        stats = self.state.grid.stats()
+        statuses = [result.status for result in results.values()]
         return StepSummary(
             step=step,
             programs=self.state.programs,
@@ -185,13 +189,25 @@ class Campaign:
             mean_iou=self.state.mean_iou,
             best_iou=float(self.state.grid.head_iou.max()),
             excess=self.state.excess,
-            coverage=self.state.grid.stats()["coverage"],
+            coverage=stats["coverage"],
+            num_elites=stats["num_elites"],
+            qd_score=stats["qd_score"],
+            clipped=int(self.state.grid.clipped.sum()),
             new=len(records),
+            opened_cells=statuses.count(AddStatus.NEW),
+            improved_cells=statuses.count(AddStatus.IMPROVE_EXISTING),
+            not_added=statuses.count(AddStatus.NOT_ADDED),
             known=sum(proposal.outcome == "known" for proposal in proposals),
-            gain=sum(gains.values()),
+            gain=sum(result.gain for result in results.values()),
             seconds=self._seconds,
         )
 
     def _progress(self) -> Progress:
         seconds = self._seconds + time.monotonic() - self._clock
         return Progress(self.state.programs, seconds, self.state.mean_iou, self.state.last_gain)
+
+
+def _with_gain(proposal: ProposalRecord, results: Mapping[int, AddResult]) -> ProposalRecord:
+    """The record of a proposal with what its program, where that is a new one that ran, gained."""
+    result = results.get(proposal.number) if proposal.number is not None and proposal.outcome == "new" else None
+    return replace(proposal, gain=result.gain) if result is not None else proposal

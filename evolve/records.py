@@ -96,7 +96,13 @@ class StepSummary:
         best_iou: the highest held-out IoU of any head.
         excess: mean best IoU minus the mean IoU of the best single program.
         coverage: share of the grid's cells that are occupied, in [0, 1].
+        num_elites: elites per head.
+        qd_score: IoU summed over a head's elites, mean over heads.
+        clipped: descriptors outside [0, 1] so far.
         new: programs that the step evaluated.
+        opened_cells: those of them that opened a cell of the grid for some head.
+        improved_cells: those that improved an elite and opened no cell.
+        not_added: those that ran and did neither.
         known: candidates that were programs already.
         gain: how much the step raised the heads' best IoU, summed over heads.
         seconds: wall time of all steps up to this one.
@@ -109,7 +115,13 @@ class StepSummary:
     best_iou: float
     excess: float
     coverage: float
+    num_elites: float
+    qd_score: float
+    clipped: int
     new: int
+    opened_cells: int
+    improved_cells: int
+    not_added: int
     known: int
     gain: float
     seconds: float = 0.0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from archives.grid import AddResult, Axis, Grid
+from archives.grid import AddResult, AddStatus, Axis, Grid
 from evolve.config import Config
 from evolve.records import ProgramRecord, ProposalRecord
 from evolve.scheduler import Arm, make_scheduler
@@ -69,6 +69,7 @@ class SearchState:
         last_gain: number of programs evaluated when a head last improved.
         single_best: (mean IoU over heads, number) of the best single program.
         internal_errors: internal errors in a row.
+        added: how many programs opened a cell of the grid for some head, improved an elite, or did neither.
     """
 
     def __init__(self, config: Config, heads: int, own: Sequence[Own] = ()) -> None:
@@ -82,22 +83,8 @@ class SearchState:
         self.last_gain = 0
         self.single_best = (-1.0, -1)
         self.internal_errors = 0
+        self.added: Counter[AddStatus] = Counter()
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
-
-    @classmethod
-    def of(cls, config: Config, heads: int, records: Iterable[ProgramRecord], own: Sequence[Own] = ()) -> SearchState:
-        """The grid of programs that a store holds; what their proposals cost and gained is not learnt.
-
-        Args:
-            config: what is asked.
-            heads: number of heads.
-            records: programs in order of entry.
-            own: operators and descriptors that are given as objects.
-        """
-        state = cls(config, heads, own)
-        for record in records:
-            state.enter([record])
-        return state
 
     @property
     def mean_iou(self) -> float:
@@ -130,6 +117,7 @@ class SearchState:
                 key=record.id,
             )
             results[record.number] = added
+            self.added[added.status] += 1
             if added.gain > 0:
                 self.last_gain = self.programs
             mean = float(record.iou.mean(dtype=np.float64))

@@ -15,10 +15,10 @@ import numpy as np
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.llm_config import LlmModel
+from evolve.replay import replay
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, Comparison, compare
 from evolve.run_dir import RunDir, RunLock
 from evolve.session import captured, make_pool
-from evolve.state import SearchState
 from evolve.store import Store
 from fitness.errors import UserError, nearest
 from fitness.program import Program
@@ -148,7 +148,7 @@ def _requests(run_dir: RunDir, config: Config, operator: str, labels: Sequence[s
     """The same parents and heads for both templates: elites of the run's grid, drawn by its seed."""
     store = run_dir.open_store()
     try:
-        state = SearchState.of(config, len(labels), store.all_programs())
+        state = replay(store, config)
         rng = np.random.default_rng((config.seed, TRIAL))
         wanted = get_operator(operator).n_parents
         requests = []

@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from evolve.config import Config
+from archives.grid import AddStatus
+from evolve.replay import replay
 from evolve.run_dir import RunDir
-from evolve.scheduler import Arm, make_scheduler
+from evolve.scheduler import Arm
+from evolve.state import SearchState
 from evolve.store import Store
+from fitness.failures import FailureKind
 from operators.llm.client.calls import spend_of
 
 
@@ -62,6 +63,33 @@ class OperatorRow:
 
 
 @dataclass(frozen=True)
+class GridStatus:
+    """What the grid holds, in the words of `Grid.stats`.
+
+    Attributes:
+        num_elites: elites per head.
+        coverage: share of cells occupied, in [0, 1].
+        qd_score: IoU summed over a head's elites, mean over heads.
+        norm_qd_score: the same over the number of cells.
+        opened_cells: programs that opened a cell for some head.
+        improved_cells: programs that improved an elite and opened no cell.
+        not_added: programs that ran and did neither.
+        occupancy: programs by bin of each descriptor axis.
+        clipped: values outside [0, 1] by descriptor.
+    """
+
+    num_elites: float
+    coverage: float
+    qd_score: float
+    norm_qd_score: float
+    opened_cells: int
+    improved_cells: int
+    not_added: int
+    occupancy: dict[str, list[int]]
+    clipped: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Status:
     """One look at a run, which may be running; IoU are held-out, None before the first step.
 
@@ -78,7 +106,7 @@ class Status:
         seconds: wall time of all sessions.
         outcomes: programs by kind of outcome.
         operators: one row each, those of most gain first.
-        occupancy: programs by bin of each descriptor axis.
+        grid: what the grid holds.
         llm: what language models were asked.
         sandbox: "strict" or "degraded".
     """
@@ -95,13 +123,14 @@ class Status:
     seconds: float
     outcomes: dict[str, int]
     operators: list[OperatorRow]
-    occupancy: dict[str, list[int]]
+    grid: GridStatus
     llm: LlmSpend
     sandbox: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
-        return asdict(self)
+        """Plain values under the names of the attributes; the grid's beside the rest."""
+        values = asdict(self)
+        return values | values.pop("grid") | {"coverage": self.coverage}
 
 
 def read_status(run_dir: RunDir) -> Status:
@@ -114,6 +143,7 @@ def read_status(run_dir: RunDir) -> Status:
     store = run_dir.open_store()
     try:
         last = store.last_summary()
+        state = replay(store, config)
         return Status(
             run_dir=str(run_dir.path),
             model=config.model,
@@ -126,8 +156,8 @@ def read_status(run_dir: RunDir) -> Status:
             coverage=last.coverage if last else None,
             seconds=round(store.seconds(), 1),
             outcomes=store.counts(),
-            operators=operator_rows(store, config),
-            occupancy=occupancy(store, config),
+            operators=operator_rows(store, state),
+            grid=grid_status(state),
             llm=llm_spend(store),
             sandbox=store.meta("sandbox"),
         )
@@ -135,13 +165,11 @@ def read_status(run_dir: RunDir) -> Status:
         store.close()
 
 
-def operator_rows(store: Store, config: Config) -> list[OperatorRow]:
+def operator_rows(store: Store, state: SearchState) -> list[OperatorRow]:
     """One row for each operator, prompt and model, those of most gain first."""
-    scheduler = make_scheduler(config)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for proposal in store.all_proposals():
-        scheduler.learn(proposal, store.get(proposal.call) if proposal.call else None)
-        kind = proposal.outcome if proposal.outcome in ("new", "known", "none") else "failed"
+        kind = str(proposal.outcome) if proposal.outcome in ("new", "known", FailureKind.NONE) else "failed"
         arm = Arm(proposal.operator, proposal.model, proposal.prompt)
         counts[arm.label].update([kind, "candidates"])
     rows = [
@@ -150,19 +178,27 @@ def operator_rows(store: Store, config: Config) -> list[OperatorRow]:
             **{key: counts[row["arm"]][key] for key in ("candidates", "new", "known", "failed")},
             **{key: row[key] for key in ("gain", "gain_per_second", "chance")},
         )
-        for row in scheduler.explain()
+        for row in state.scheduler.explain()
     ]
     return sorted(rows, key=lambda row: (-row.gain, row.operator))
 
 
-def occupancy(store: Store, config: Config) -> dict[str, list[int]]:
-    """Programs by bin of each descriptor axis."""
-    names = config.search.descriptors
-    found = [r.evaluation.descriptors for r in store.all_programs() if r.evaluation.descriptors is not None]
-    values = np.array(found, dtype=np.float32).reshape(len(found), len(names))
-    bins = config.search.bins
-    index = np.clip((values * bins).astype(int), 0, bins - 1)
-    return {name: np.bincount(index[:, axis], minlength=bins).tolist() for axis, name in enumerate(names)}
+def grid_status(state: SearchState) -> GridStatus:
+    """What the grid holds."""
+    grid = state.grid
+    stats = grid.stats()
+    names = [axis.name for axis in grid.axes]
+    return GridStatus(
+        num_elites=stats["num_elites"],
+        coverage=stats["coverage"],
+        qd_score=stats["qd_score"],
+        norm_qd_score=stats["norm_qd_score"],
+        opened_cells=state.added[AddStatus.NEW],
+        improved_cells=state.added[AddStatus.IMPROVE_EXISTING],
+        not_added=state.added[AddStatus.NOT_ADDED],
+        occupancy={name: counts.tolist() for name, counts in zip(names, grid.histogram, strict=True)},
+        clipped=dict(zip(names, map(int, grid.clipped), strict=True)),
+    )
 
 
 def llm_spend(store: Store) -> LlmSpend:

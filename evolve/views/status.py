@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text as RichText
 
-from evolve.results.status import OperatorRow, Status
+from evolve.results.status import GridStatus, OperatorRow, Status
 from evolve.views.words import duration, number
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -28,8 +28,11 @@ def render(status: Status) -> Panel:
     )
     head.add_row("mean IoU", _bold(status.mean_iou_held_out), "excess", _bold(status.excess_iou_held_out))
     head.add_row("best IoU", _bold(status.best_iou_held_out), "coverage", coverage)
+    grid = status.grid
+    head.add_row("elites", f"{grid.num_elites:.1f} per head", "QD score", f"{grid.qd_score:.2f} per head")
     parts: list[Any] = [head, "", _operators(status.operators), "", _outcomes(status.outcomes), ""]
-    parts.append(_bars(status.occupancy))
+    entered = f"{grid.opened_cells} opened a cell, {grid.improved_cells} improved an elite, {grid.not_added} neither"
+    parts += [RichText(f"programs: {entered}"), "", _bars(grid.occupancy), *_clipped(grid)]
     if status.llm.calls:
         llm = status.llm
         tokens = f"{llm.prompt_tokens} + {llm.completion_tokens} tokens"
@@ -63,6 +66,12 @@ def _bars(occupied: dict[str, list[int]]) -> Table:
         bar = "".join(BARS[0 if not c else 1 + round(c / most * (len(BARS) - 2))] for c in counts)
         table.add_row(f"[dim]{name}[/dim]", f"0 [cyan]{bar}[/cyan] 1", " ".join(map(str, counts)))
     return table
+
+
+def _clipped(grid: GridStatus) -> list[RichText]:
+    """A line on descriptors that were measured outside [0, 1], if there are any."""
+    beyond = [f"{name} {count}" for name, count in grid.clipped.items() if count]
+    return [RichText(f"values outside [0, 1], clipped: {', '.join(beyond)}", style="yellow")] if beyond else []
 
 
 def _bold(value: float | None) -> str:

@@ -163,11 +163,22 @@ def test_status_and_report_work_on_a_finished_run(finished, headscribe):
     status = json.loads(headscribe("status", run_dir, "--json").stdout)
     assert status["programs_evaluated"] == result["programs_evaluated"]
     assert sum(row["candidates"] for row in status["operators"]) > 0
+    ran = status["programs_evaluated"] - status["programs_failed"]
+    assert status["opened_cells"] + status["improved_cells"] + status["not_added"] == ran
+    assert all(sum(counts) == ran for counts in status["occupancy"].values())
+    assert status["num_elites"] >= 1
+    assert 0 < status["norm_qd_score"] < status["qd_score"] <= status["num_elites"]
+    assert status["clipped"] == dict.fromkeys(status["occupancy"], 0)
+    steps = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+    last = [event for event in steps if event["event"] == "step"][-1]
+    assert (last["qd_score"], last["num_elites"]) == pytest.approx((status["qd_score"], status["num_elites"]), abs=1e-5)
     shown = headscribe("status", run_dir, env={"COLUMNS": "80", "PATH": "/usr/bin:/bin"}).stdout
     assert max(len(line) for line in shown.splitlines()) <= 80
     assert json.loads(headscribe("report", run_dir, "--json").stdout)["finished"]
     page = (run_dir / "report.html").read_text()
     assert f"{result['mean_iou_test']:.3f}" in page
+    assert f"QD score {status['qd_score']:.2f}" in page
+    assert f"QD score  {status['qd_score']:.2f} per head" in shown
     assert "http" not in page.replace("http-equiv", "")
 
 

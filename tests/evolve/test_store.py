@@ -25,7 +25,7 @@ def proposal(number, slot):
 
 
 def summary(step):
-    return StepSummary(step, 2, 1, 0.5, 0.7, 0.1, 0.2, 2, 0, 0.25, 1.5)
+    return StepSummary(step, 2, 1, 0.5, 0.7, 0.1, 0.2, 3.0, 1.5, 0, 2, 1, 0, 0, 0, 0.25, 1.5)
 
 
 @pytest.fixture
