@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fitness.errors import UserError
+from fitness.heads import Head
 
 ROUNDING = 1e-6  # what float32 may add to an IoU of 1
 
@@ -252,7 +253,7 @@ def _read_rows(
         label = "" if name is None else row[name].strip()
         known = cells.setdefault(cell, (value, label))
         if known[0] != value and not (known[0] != known[0] and value != value):
-            where = f"L{cell[0]}H{cell[1]}, program {cell[2]}" + (f", text {cell[3]}" if cell[3] else "")
+            where = f"{Head(*cell[:2]).label}, program {cell[2]}" + (f", text {cell[3]}" if cell[3] else "")
             raise UserError(f"{path}: line {line}: second score for {where}: {value:g} after {known[0]:g}")
     return cells
 
@@ -275,7 +276,7 @@ def _assemble(cells: Mapping[Cell, tuple[float, str]], columns: Mapping[str, int
         program if not labelled else labels[program] if shared[labels[program]] == 1 else f"{labels[program]}#{program}"
         for program in programs
     ]
-    head_names = tuple(f"L{layer}H{head}" for layer, head in heads)
+    head_names = tuple(Head(*head).label for head in heads)
     numbered = "program_name" not in columns
     if "sentence_idx" not in columns:
         return ScoreTable(scores[:, :, 0], head_names, tuple(names), numbered=numbered)

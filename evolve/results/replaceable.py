@@ -12,8 +12,8 @@ from evolve.listeners import Listener
 from evolve.run_dir import RunDir
 from evolve.session import captured
 from fitness.errors import UserError
+from fitness.heads import Head
 from fitness.program import Program
-from fitness.replacement import Head
 from fitness.sandbox import Limits, Sandbox
 from fitness.text.view import Text
 
@@ -69,14 +69,8 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
     return Replaceable(
         run_dir,
         config,
-        {parse_label(label): programs[line["program"]] for label, line in assigned.items()},
-        {parse_label(label): line["iou_held_out"] for label, line in assigned.items()},
+        {Head.parse(label): programs[line["program"]] for label, line in assigned.items()},
+        {Head.parse(label): line["iou_held_out"] for label, line in assigned.items()},
         attention.texts[begin:end],
         attention.texts[end : end + spec.test],
     )
-
-
-def parse_label(label: str) -> Head:
-    """(layer, head) of a name such as "L5H1"."""
-    layer, head = label.removeprefix("L").split("H")
-    return int(layer), int(head)

@@ -17,6 +17,7 @@ from evolve.results.found import table_of
 from evolve.session import captured, make_pool
 from fitness.adapter import adapt
 from fitness.errors import UserError
+from fitness.heads import Head
 from fitness.program import Program, ProgramError
 from fitness.scoring.worker import Evaluation
 from fitness.text.sources import read_texts
@@ -174,7 +175,7 @@ def write_scores(table: ScoreTable, path: Path) -> None:
         writer.writerow(["layer", "head", "program_name", "sentence_idx", "iou_score"])
         scores = table.scores if table.scores.ndim == 3 else table.scores[:, :, None]
         for row, label in enumerate(table.heads):
-            layer, head = label.removeprefix("L").split("H")
+            layer, head = Head.parse(label)
             for column, name in enumerate(table.programs):
                 for text, value in enumerate(scores[row, column]):
                     if not np.isnan(value):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitness.errors import UserError
+from fitness.heads import head_labels
 from fitness.models.loading import ModelSource, Reader, context_length, load_model, locate
 from fitness.scoring.packing import pack, packed_size
 from fitness.text.view import Text
@@ -70,7 +71,7 @@ class Attention:
         self.heads_per_layer: int = meta["heads_per_layer"]
         self.truncated: int = meta["truncated"]
         self.texts = tuple(Text(text["tokens"], text["ids"], text["string"]) for text in texts)
-        self.labels = tuple(f"L{layer}H{head}" for layer in range(self.layers) for head in range(self.heads_per_layer))
+        self.labels = head_labels(self.layers, self.heads_per_layer)
         sizes = [packed_size(text.n, causal=self.causal) for text in self.texts]
         self._offsets = len(self.labels) * np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         if self._data.size != self._offsets[-1] or self._sums.shape != (len(self.texts), len(self.labels)):

@@ -114,4 +114,4 @@ def own_attention(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, P
     def pattern(layer: int, head: int) -> Pattern:
         return lambda text: captured[layer, text_key(text)][head]
 
-    return {(layer, head): pattern(layer, head) for layer, heads in layers.items() for head in range(heads)}
+    return {Head(layer, head): pattern(layer, head) for layer, heads in layers.items() for head in range(heads)}

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from fitness.errors import UserError
+from fitness.heads import Head
 from fitness.models.hooks import Override
 from fitness.program import Program
 from fitness.replacement.batch_rows import Row, RowFollower
 from fitness.replacement.predictions import PredictionSource
 from fitness.text.view import Text
 
-Head = tuple[int, int]
 Pattern = Callable[[Text], "np.ndarray | None"]
 
 
@@ -89,7 +89,7 @@ def build_override(
     """
     batch, count, queries, keys = shape
     if max(heads) >= count or min(heads) < 0:
-        raise UserError(f"there is no head L{layer}H{max(heads)}: layer {layer} has {count} heads, from 0")
+        raise UserError(f"there is no head {Head(layer, max(heads)).label}: layer {layer} has {count} heads, from 0")
     if keys > follower.seen or batch != len(follower.rows):
         raise UserError("attention has more keys than the model has read tokens; use a DynamicCache, or none")
     distinct = list(dict.fromkeys(heads.values()))
@@ -108,7 +108,7 @@ def build_override(
         weights = weights[:, column]
     valid = np.array([[predictions[c][row] is not None for c in column] for row in range(batch)])
     for _, index in np.argwhere(~valid):
-        record.kept[layer, list(heads)[index]] += 1
+        record.kept[Head(layer, list(heads)[index])] += 1
     if not valid.any():
         return None
     return Override(

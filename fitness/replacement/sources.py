@@ -88,7 +88,7 @@ def mean_outputs(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, Fi
             tokens += text.n
     means = {layer: (total / tokens).astype(np.float32) for layer, total in sums.items()}
     return {
-        (layer, head): FixedOutput(content_id("mean_output", vector), vector)
+        Head(layer, head): FixedOutput(content_id("mean_output", vector), vector)
         for layer, vectors in means.items()
         for head, vector in enumerate(vectors)
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import collections
-import difflib
 import itertools
 import math
 import re
@@ -15,6 +14,7 @@ from functools import cache
 
 import numpy as np
 
+from fitness.errors import closest
 from fitness.failures import FailureKind
 from fitness.program import ProgramError, parse_tree
 from fitness.text.tokenizer_view import ENCODED, Encoding, Ids, TokenizerView
@@ -343,5 +343,5 @@ def _module_of(node: ast.expr, modules: dict[str, str]) -> str | None:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
-    return f"; did you mean `{found[0]}`?" if found else ""
+    found = closest(name, known, least=0.75)
+    return f"; did you mean `{found}`?" if found else ""

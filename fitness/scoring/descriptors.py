@@ -16,11 +16,16 @@ Descriptor = Callable[[np.ndarray, Packing], float]
 
 
 def reach(predictions: np.ndarray, packing: Packing) -> float:
-    """Mean distance looked back, on a logarithmic scale: 0 = the token itself, 1 = as far as the text goes."""
-    lengths = np.array(packing.lengths)
-    filled = np.maximum(packing.filled_rows(predictions), 1)
-    mean = packing.text_sums(predictions * packing.distance) / filled
-    return float((np.log1p(mean) / np.log1p(np.maximum(1, (lengths - 1) / 2))).mean())
+    """Mean distance of the tokens attended to, on a logarithmic scale: 0 = the token itself, 1 = the farthest in sight.
+
+    The farthest token is the first one in a causal model, and the first or the last one in a bidirectional model. Empty
+    rows attend to nothing and are left out of both means.
+    """
+    filled = packing.row_sums(predictions) > 0
+    rows = np.maximum(np.add.reduceat(filled, packing.text_rows[:-1], dtype=np.int64), 1)
+    mean = packing.text_sums(predictions * packing.distance) / rows
+    farthest = np.add.reduceat(np.where(filled, packing.farthest, 0), packing.text_rows[:-1]) / rows
+    return float((np.log1p(mean) / np.log1p(np.maximum(1, farthest))).mean())
 
 
 def focus(predictions: np.ndarray, packing: Packing) -> float:

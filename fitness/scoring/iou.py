@@ -9,10 +9,24 @@ import numpy as np
 from fitness.scoring.packing import Packing
 
 
+def iou_of_sums(shared: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """IoU from sums: the one formula.
+
+    The sum of maxima of two arrays is the sum of both less the sum of their minima.
+
+    Args:
+        shared: (...) sum of the minima of prediction and attention.
+        total: (...) sum of the prediction plus sum of the attention.
+
+    Returns:
+        (...) float64 in [0, 1]; 0 where both are zero everywhere.
+    """
+    union = np.asarray(total - shared, dtype=np.float64)
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+
+
 def iou(predictions: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """IoU along the last axis; leading axes broadcast.
-
-    With m the sum of minima, the sum of maxima is sum(prediction) + sum(attention) - m, so one pass serves.
 
     Args:
         predictions: (..., k) packed, not negative.
@@ -22,8 +36,8 @@ def iou(predictions: np.ndarray, attention: np.ndarray) -> np.ndarray:
         (...) float64 in [0, 1]; 0 where both are zero everywhere.
     """
     shared = np.minimum(predictions, attention).sum(axis=-1, dtype=np.float64)
-    union = predictions.sum(axis=-1, dtype=np.float64) + attention.sum(axis=-1, dtype=np.float64) - shared
-    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+    total = predictions.sum(axis=-1, dtype=np.float64) + attention.sum(axis=-1, dtype=np.float64)
+    return iou_of_sums(shared, total)
 
 
 def iou_by_text(
@@ -50,7 +64,7 @@ def iou_by_text(
         np.minimum(prediction, block, out=least, dtype=np.float32)
         # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
         shared[:, text] = np.add.reduce(least, axis=-1)
-    return (shared / (packing.filled_rows(predictions) + sums - shared)).astype(np.float32)
+    return iou_of_sums(shared, packing.filled_rows(predictions) + sums).astype(np.float32)
 
 
 def fitness(scores: np.ndarray) -> np.ndarray:

@@ -79,6 +79,11 @@ class Packing:
         key = np.arange(self.offsets[-1]) - self.spread(self.row_starts)
         return np.abs(self.spread(query) - key).astype(np.float32)
 
+    @cached_property
+    def farthest(self) -> np.ndarray:
+        """(R,) float64: |query - key| of each row's farthest key."""
+        return np.maximum.reduceat(self.distance, self.row_starts).astype(np.float64)
+
     def pack(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
         """(N,): one (n, n) matrix a text, packed and laid end to end."""
         flat = np.concatenate([matrix.reshape(-1) for matrix in matrices])

@@ -8,7 +8,6 @@ with an underscore are parts for others to include. `mutate.md` is the template 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,7 @@ from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import configs
-from fitness.errors import UserError
+from fitness.errors import UserError, nearest
 from fitness.text.view import fields
 from operators.llm.client.calls import Message
 
@@ -108,9 +107,8 @@ class Templates:
         for name in self.names(operator):
             for part in self._with_parts(name + SUFFIX):
                 for unknown in sorted(meta.find_undeclared_variables(self._parse(part)) - known):
-                    close = difflib.get_close_matches(unknown, known, n=1, cutoff=0.5)
-                    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
-                    raise UserError(f"{self._places[part] / part}: unknown placeholder {unknown!r}; {hint}")
+                    hint = nearest(unknown, sorted(known))
+                    raise UserError(f"{self._places[part] / part}: unknown placeholder {unknown!r}{hint}")
             if all(role != "user" for role, _ in self._parts[name + SUFFIX]):
                 raise UserError(f"{self._place(name)}: has no user message; begin one with a line <!-- user -->")
             for example in examples:
@@ -126,9 +124,8 @@ class Templates:
         for name, place in sorted(self._places.items()):
             operator = name.split(".")[0]
             if not name.startswith("_") and operator not in operators:
-                close = difflib.get_close_matches(operator, operators, n=1, cutoff=0.5)
-                hint = f"did you mean {close[0]}{SUFFIX}?" if close else f"known operators: {', '.join(operators)}"
-                raise UserError(f"{place / name}: is the template of no operator; {hint}")
+                hint = nearest(operator + SUFFIX, [known + SUFFIX for known in operators])
+                raise UserError(f"{place / name}: is the template of no operator{hint}")
 
     def _templates(self, name: str) -> list[tuple[str, jinja2.Template]]:
         if name not in self._compiled:

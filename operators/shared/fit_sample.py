@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fitness.scoring.contract import scale_rows
+from fitness.scoring.iou import iou_of_sums
 from fitness.scoring.packing import pack
 from fitness.text.view import Text
 
@@ -111,8 +112,7 @@ class FitSample:
 
     def iou_texts(self, prediction: np.ndarray, head: int) -> np.ndarray:
         """(texts,) float64: IoU of a prediction with a head's attention on the queries of this sample."""
-        shared = self._shared(prediction, head)
-        return shared / np.maximum(self._union(prediction) - shared, 1e-12)
+        return iou_of_sums(self._shared(prediction, head), self._total(prediction))
 
     def iou(self, prediction: np.ndarray, head: int) -> float:
         """Mean IoU over texts, in [0, 1]."""
@@ -121,7 +121,7 @@ class FitSample:
     def _shared(self, prediction: np.ndarray, head: int) -> np.ndarray:
         return np.add.reduceat(np.minimum(prediction, self.attention(head)), self._text_starts, dtype=np.float64)
 
-    def _union(self, prediction: np.ndarray) -> np.ndarray:
+    def _total(self, prediction: np.ndarray) -> np.ndarray:
         """(texts,) float64: rows of the attention and rows of a prediction that are not empty, together."""
         filled = np.logical_or.reduceat(prediction != 0, self._starts)
         return self._text_rows + np.bincount(self._row_text, filled, minlength=len(self.texts))
@@ -129,17 +129,17 @@ class FitSample:
     def iou_and_gradient(self, weights: np.ndarray, head: int) -> tuple[float, np.ndarray]:
         """Mean IoU of weights, and (N,) float32 its derivative by each weight, where a minimum is the prediction's.
 
-        With IoU = m / (u - m), m the sum of minima and u that of both arrays, d IoU / d m = u / (u - m)^2.
+        With IoU = m / (t - m), m the sum of minima and t that of both arrays, d IoU / d m = t / (t - m)^2.
         """
         prediction = self.predict(weights)
         shared = self._shared(prediction, head)
-        union = self._union(prediction)
-        slope = union / np.maximum(union - shared, 1e-12) ** 2 / len(self.texts)
+        total = self._total(prediction)
+        slope = total / np.maximum(total - shared, 1e-12) ** 2 / len(self.texts)
         low = prediction < self.attention(head)
         row_low = self.row_sums(prediction * low)
         sums = self.row_sums(weights)
         scale = (slope[self._row_text] / np.where(sums > 0, sums, 1)).astype(np.float32)
-        iou = float((shared / np.maximum(union - shared, 1e-12)).mean())
+        iou = float(iou_of_sums(shared, total).mean())
         return iou, (low - row_low[self.row]) * scale[self.row]
 
     def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:

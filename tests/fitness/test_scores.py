@@ -128,7 +128,8 @@ def test_descriptors_of_all_texts_at_once_follow_their_plain_formulas(seed, caus
     for matrix in matrices:
         n = len(matrix)
         mean = sum(matrix[i, j] * abs(i - j) for i in range(n) for j in range(n)) / n
-        plain_reach.append(np.log1p(mean) / np.log1p(max(1, (n - 1) / 2)))
+        far = sum(i if causal else max(i, n - 1 - i) for i in range(n)) / n
+        plain_reach.append(np.log1p(mean) / np.log1p(max(1, far)))
         rows = [(row[: i + 1] if causal else row) for i, row in enumerate(matrix)]
         entropies = [-sum(x * np.log(x) for x in row if x > 0) / np.log(len(row)) for row in rows if len(row) > 1]
         plain_focus += [1 - np.mean(entropies)] if entropies else []
@@ -162,9 +163,34 @@ def test_descriptors_tell_the_simple_patterns_apart():
     assert content(*laid_out(itself, first)) > 0.9
 
 
-@given(seed=st.integers(0, 1000), causal=st.booleans())
-def test_descriptors_stay_between_zero_and_one(seed, causal):
-    predictions = [attention(n, seed + n, causal) for n in (1, 2, 7, 12)]
+def farthest(n, causal, first_row):
+    """All of each row from `first_row` on rests on its farthest key; earlier rows are empty."""
+    weights = np.zeros((n, n))
+    for i in range(first_row, n):
+        weights[i, 0 if causal or i >= n / 2 else n - 1] = 1
+    return to_prediction(weights, causal=causal)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    causal=st.booleans(),
+    kind=st.sampled_from(["random", "sparse", "farthest"]),
+    first_row=st.integers(0, 11),
+)
+def test_descriptors_stay_between_zero_and_one(seed, causal, kind, first_row):
+    lengths = (1, 2, 7, 12)
+    if kind == "farthest":
+        predictions = [farthest(n, causal, min(first_row, n - 1)) for n in lengths]
+    else:
+        rng = np.random.default_rng(seed)
+        draws = [rng.random((n, n)) for n in lengths]
+        predictions = [to_prediction(d if kind == "random" else d * (d > 0.8), causal=causal) for d in draws]
     values = describe(*laid_out(*predictions, causal=causal), ["reach", "focus", "sink", "content"])
     assert values.shape == (4,)
-    assert ((values >= 0) & (values <= 1.2)).all()
+    assert ((values >= 0) & (values <= 1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_reach_is_one_where_every_row_rests_on_its_farthest_token(causal):
+    assert reach(*laid_out(farthest(16, causal, 0), causal=causal)) == pytest.approx(1)
+    assert reach(*laid_out(farthest(16, causal, 14), causal=causal)) == pytest.approx(1, abs=0.1)

@@ -278,7 +278,7 @@ def test_further_templates_of_an_operator_are_found(tmp_path):
         ({"mutate": "{{ program }}{% for w in wrong %}{{ w.txt }}{% endfor %}"}, "mutate.md: .*no attribute 'txt'"),
         ({"fresh": "{{ label + 1 }}"}, "fresh.md: TypeError"),
         ({"fresh": "<!-- system -->\nonly {{ label }}"}, "has no user message"),
-        ({"mutat": "{{ label }}"}, "mutat.md: is the template of no operator; did you mean mutate.md"),
+        ({"mutat": "{{ label }}"}, "mutat.md: is the template of no operator; did you mean 'mutate.md'"),
         ({"fresh__b": "{{ iou }}"}, "fresh.b.md: unknown placeholder 'iou'"),
     ],
 )
