@@ -39,7 +39,7 @@ class Head(NamedTuple):
         """
         found = _LABEL.fullmatch(label)
         if not found:
-            raise UserError(f"{label!r} is not a head; layer 5, head 1, both counted from 0, is L5H1")
+            raise UserError(f"{label!r} does not name a head; layer 5, head 1, both counted from 0, is L5H1")
         return cls(int(found[1]), int(found[2]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from headscribe.heads import HeadName, pair_of
+from headscribe.heads import HeadName, head_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,6 @@ def replaced(
     """
     from fitness.replacement import replaced as by_number
 
-    numbered = {pair_of(head): source for head, source in assignment.items()}
+    numbered = {head_of(head): source for head, source in assignment.items()}
     with by_number(model, numbered, tokenizer=tokenizer) as record:
         yield record

@@ -14,6 +14,7 @@ from evolve.run_dir import RunDir, write_atomically
 from evolve.store import Store
 from evolve.views.pictures import css_colour, line_svg
 from evolve.views.words import duration
+from fitness.heads import Head
 
 MOST_POINTS = 400
 
@@ -67,9 +68,9 @@ def progress_svg(summaries: list[StepSummary]) -> str:
 
 def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """Heads by layer, each with its numbers and the colours of its box."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[int, list[dict[str, Any]]] = {}
     for label, head in details["heads"].items():
         background, colour = css_colour(head["test"] if head["test"] is not None else 0.0)
         entry = {"label": label, "background": background, "colour": colour} | head
-        rows.setdefault(label.split("H")[0], []).append(entry)
+        rows.setdefault(Head.parse(label).layer, []).append(entry)
     return list(rows.values())
