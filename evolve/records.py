@@ -47,6 +47,25 @@ class ProposalRecord:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """One reading of the test split, as the table `test_reads` keeps it.
+
+    Attributes:
+        number: order of reading, from 1.
+        time: UTC, ISO 8601.
+        reader: the command that read.
+        programs: programs that the campaign had evaluated by then.
+        scored: programs whose test scores were read.
+    """
+
+    number: int
+    time: str
+    reader: str
+    programs: int
+    scored: int
+
+
+@dataclass(frozen=True)
 class ProgramRecord:
     """One evaluated program, as the table `programs` keeps it.
 

@@ -12,6 +12,7 @@ from evolve.config import Config
 from evolve.listeners import REPORTING, SEARCHING, Listener, Listeners
 from evolve.proposing import Proposer
 from evolve.results.finish import RunResult, finish
+from evolve.results.references import FITTING, remember_tables
 from evolve.run_dir import RunDir, RunLog
 from evolve.session import Session, opened_for_search
 from evolve.stopping import conditions
@@ -78,6 +79,8 @@ def run_campaign(
     log = RunLog(run_dir.log)
     told = Listeners([log, *([listener] if listener else [])])
     with opened_for_search(config, run_dir, told, rebinning=rebinning, own=own) as session:
+        told.on_stage(FITTING, 0, 0)
+        remember_tables(session.store, session.attention, session.spec)
         log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
         campaign, reason = _search(session, told, llm, interrupted)
         log.write("stop", reason=reason, programs=campaign.state.programs)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evolve.records import (
     PROGRAM_COLUMNS,
     ProgramRecord,
     ProposalRecord,
+    Reading,
     StepSummary,
     from_blob,
     program_of,
@@ -155,6 +157,21 @@ class Store:
         """Summary of the newest step."""
         rows = self._rows("SELECT summary FROM steps ORDER BY step DESC LIMIT 1")
         return StepSummary.from_json(json.loads(rows[0][0])) if rows else None
+
+    # Readings of the test split.
+
+    def record_reading(self, reader: str, scored: int) -> None:
+        """Writes down that a command is about to read the test scores of so many programs."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO test_reads (time, reader, programs, scored) SELECT ?, ?, count(*), ? FROM programs",
+                (datetime.now(UTC).isoformat(timespec="seconds"), reader, scored),
+            )
+
+    def readings(self) -> list[Reading]:
+        """Every reading of the test split so far, in order."""
+        columns = "number, time, reader, programs, scored"
+        return [Reading(*row) for row in self._rows(f"SELECT {columns} FROM test_reads ORDER BY number")]
 
     # Programs.
 

@@ -266,6 +266,7 @@ def reduce_run(
     """The library of what a run that is opened has found so far, see `Run.reduce`."""
     from evolve.results.found import load_found, test_scorer
     from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out
+    from evolve.test_ledger import recorder_at
 
     criterion = Criterion(epsilon, threshold, size, exact)
     if not criterion.is_set:
@@ -273,7 +274,8 @@ def reduce_run(
     found, seed = load_found(session.store), session.config.seed
     if not test:
         return Library(library_json(reduce_on_held_out(found, criterion, seed=seed)))
-    reduced, _ = reduce_found(found, test_scorer(found, session.pool(), session.spec), criterion, seed=seed)
+    record = recorder_at(session.run_dir.database, "reduce")
+    reduced, _ = reduce_found(found, test_scorer(found, session.pool(), session.spec, record), criterion, seed=seed)
     return Library(library_json(reduced.library))
 
 

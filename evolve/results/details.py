@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from archives.bootstrap import Estimate
 from archives.export import function_names
+from archives.gain import beyond_noise
 from archives.library import Library
 from evolve.views.pictures import matrix_png
 from fitness.models.capture import Attention
@@ -19,27 +21,33 @@ from fitness.scoring.worker import WorkerSpec, worker
 MOST_PICTURES = 60
 
 
-def run_details(library: Library, baseline_test: np.ndarray, spec: WorkerSpec, attention: Attention) -> dict[str, Any]:
+def run_details(library: Library, spec: WorkerSpec, attention: Attention) -> dict[str, Any]:
     """Plain values, as the database keeps them for the report.
 
     Args:
-        library: the run's library.
-        baseline_test: (heads,) test IoU of each head's best simple baseline.
+        library: the run's library, with its reference and baseline.
         spec: what a worker needs to draw predictions.
         attention: of the run's texts.
 
     Returns:
-        `heads` (name -> `program`, `test`, `baseline_test`) and `programs` (`id`, `name`, `heads`, `test`, `source`,
-        `picture`).
+        `heads` (name -> `program`, `test`, `baseline_test`, `reference`, `reference_test`, `gain`, `beyond_noise`) and
+        `programs` (`id`, `name`, `heads`, `test`, `source`, `picture`, `measures`).
     """
     names = function_names(library)
+    assert library.reference is not None
+    assert library.baseline is not None
+    reference, baseline = library.reference, library.baseline
     heads = {
         line.label: {
             "program": line.program,
-            "test": line.iou_test.value if line.iou_test else None,
-            "baseline_test": float(baseline),
+            "test": _value(line.iou_test),
+            "baseline_test": _value(baseline.other_by_head[row]),
+            "reference": reference.than[row],
+            "reference_test": _value(reference.other_by_head[row]),
+            "gain": _value(reference.by_head[row]),
+            "beyond_noise": beyond_noise(reference.by_head[row]),
         }
-        for line, baseline in zip(library.heads, baseline_test, strict=True)
+        for row, line in enumerate(library.heads)
     }
     programs: list[dict[str, Any]] = []
     for member in library.members:
@@ -51,12 +59,17 @@ def run_details(library: Library, baseline_test: np.ndarray, spec: WorkerSpec, a
                 "id": member.id,
                 "name": names[member.id],
                 "heads": list(member.heads),
-                "test": member.iou_test.value if member.iou_test else None,
+                "test": _value(member.iou_test),
+                "measures": dict(member.descriptors),
                 "source": member.program.source if member.program else None,
                 "picture": picture,
             }
         )
     return {"heads": heads, "programs": programs}
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
 
 
 def _picture(program: Program, label: str, spec: WorkerSpec, attention: Attention) -> dict[str, Any] | None:

@@ -1,36 +1,46 @@
-"""The end of a campaign: reduce on held-out scores, then read the test texts, once."""
+"""The end of a campaign: reduce on held-out scores, then read the test texts, and say what that is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
 
 from archives.export import library_json
 from archives.table import ScoreTable
 from evolve.listeners import Listener
 from evolve.results.details import run_details
-from evolve.results.found import Found, load_found, test_scorer
+from evolve.results.found import load_found, test_scorer
 from evolve.results.reduction import Criterion, reduce_and_write
 from evolve.results.status import LlmSpend, llm_spend
 from evolve.session import Session
-from fitness.scoring.baselines import baselines
+from evolve.store import Store
+from evolve.test_ledger import recorder
+from fitness.scoring.references import KINDS
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What `run --json` prints; IoU are means over heads and texts, intervals 95 % bootstraps over texts.
+    """What `run --json` prints; IoU are means over heads and texts, intervals 95 % bootstraps over test texts.
 
     Attributes:
         mean_iou_held_out: the library's held-out IoU.
         mean_iou_test: its test IoU.
         mean_iou_test_interval: the interval of that.
+        held_out_minus_test: how much the held-out IoU, which the library was chosen by, promises too much.
         full_mean_iou_test: test IoU where each head has the best of all programs.
         baseline_iou_test: test IoU of each head's best simple baseline, chosen on held-out texts.
+        gain_over_baseline: library minus baseline, paired by text.
+        gain_over_baseline_interval: the interval of that.
+        tables_iou_test: test IoU of each kind of table of attention by position, fitted on fit texts.
+        reference_iou_test: test IoU of each head's best table or simple baseline, chosen on held-out texts.
+        gain_over_reference: library minus reference, paired by text.
+        gain_over_reference_interval: the interval of that.
+        heads_won_over_reference: heads whose own interval of that lies above 0.
+        heads_lost_to_reference: heads whose own interval of that lies below 0.
         single_best_iou_test: test IoU of the best single program for all heads.
-        excess_iou_test: what the library knows beyond that.
+        excess_iou_test: library minus that program, paired by text.
+        excess_iou_test_interval: the interval of that.
+        test_reads: how often the test texts were read so far, this time included.
         heads: number of heads.
         library_size: programs in the library.
         programs_evaluated: programs that were run.
@@ -41,15 +51,27 @@ class RunResult:
         texts: texts of all splits.
         tokens: their tokens.
         domains: domain -> what was read of it, see `fitness.text.corpus.DomainRead`.
+        earlier: results of the same run at fewer programs, the oldest first; a resumed run adds to them.
     """
 
     mean_iou_held_out: float
     mean_iou_test: float
     mean_iou_test_interval: list[float] | None
+    held_out_minus_test: float
     full_mean_iou_test: float | None
     baseline_iou_test: float
+    gain_over_baseline: float
+    gain_over_baseline_interval: list[float] | None
+    tables_iou_test: dict[str, float]
+    reference_iou_test: float
+    gain_over_reference: float
+    gain_over_reference_interval: list[float] | None
+    heads_won_over_reference: int
+    heads_lost_to_reference: int
     single_best_iou_test: float
     excess_iou_test: float
+    excess_iou_test_interval: list[float] | None
+    test_reads: int
     heads: int
     library_size: int
     programs_evaluated: int
@@ -60,54 +82,94 @@ class RunResult:
     texts: int
     tokens: int
     domains: dict[str, dict[str, int]]
+    earlier: list[dict[str, Any]]
+
+    @property
+    def beats_reference(self) -> bool:
+        """Whether the gain over the reference lies above 0 with its whole interval."""
+        return self.gain_over_reference_interval is not None and self.gain_over_reference_interval[0] > 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values under the names of the attributes."""
         return asdict(self)
 
 
+# What is kept of a result once the run has gone on.
+_EARLIER = (
+    "programs_evaluated",
+    "seconds",
+    "library_size",
+    "mean_iou_held_out",
+    "mean_iou_test",
+    "reference_iou_test",
+    "gain_over_reference",
+    "gain_over_reference_interval",
+)
+# Numbers of `library.json` that the result repeats under the same name.
+_OF_LIBRARY = (
+    "mean_iou_held_out",
+    "mean_iou_test",
+    "mean_iou_test_interval",
+    "full_mean_iou_test",
+    "baseline_iou_test",
+    "gain_over_baseline",
+    "gain_over_baseline_interval",
+    "reference_iou_test",
+    "gain_over_reference",
+    "gain_over_reference_interval",
+    "heads_won_over_reference",
+    "heads_lost_to_reference",
+    "single_best_iou_test",
+    "excess_iou_test",
+    "excess_iou_test_interval",
+    "heads",
+    "library_size",
+)
+
+
 def finish(session: Session, listener: Listener | None = None) -> RunResult:
     """Reduces a finished campaign and reads the test texts; keeps and returns the numbers of the run."""
     store, config = session.store, session.config
-    pool = session.pool(listener)
     found = load_found(store)
-    known = set(found.table.programs)
-    simple = [program.id for program in baselines().values() if program.id in known]
     reduced = reduce_and_write(
         found,
-        test_scorer(found, pool, session.spec),
+        test_scorer(found, session.pool(listener), session.spec, recorder(store, "run")),
         Criterion(epsilon=config.library.epsilon),
         session.run_dir.path,
         seed=config.seed,
-        extra=simple,
     )
     numbers = library_json(reduced.library)
-    baseline_test = _baseline_test(found, reduced.test, simple)
     counts = store.counts()
+    evaluated = sum(counts.values())
     result = RunResult(
-        mean_iou_held_out=numbers["mean_iou_held_out"],
-        mean_iou_test=numbers["mean_iou_test"],
-        mean_iou_test_interval=numbers["mean_iou_test_interval"],
-        full_mean_iou_test=numbers["full_mean_iou_test"],
-        baseline_iou_test=float(baseline_test.mean()),
-        single_best_iou_test=numbers["single_best_iou_test"],
-        excess_iou_test=numbers["excess_iou_test"],
-        heads=numbers["heads"],
-        library_size=numbers["library_size"],
-        programs_evaluated=sum(counts.values()),
-        programs_failed=sum(counts.values()) - counts.get("ok", 0),
+        **{key: numbers[key] for key in _OF_LIBRARY},
+        held_out_minus_test=numbers["mean_iou_held_out"] - numbers["mean_iou_test"],
+        tables_iou_test=table_means(reduced.test),
+        test_reads=len(store.readings()),
+        programs_evaluated=evaluated,
+        programs_failed=evaluated - counts.get("ok", 0),
         seconds=round(store.seconds(), 1),
         llm=llm_spend(store),
         run_dir=str(session.run_dir.path),
         **store.meta("texts"),
+        earlier=earlier_results(store, evaluated),
     )
-    store.set_meta("details", run_details(reduced.library, baseline_test, session.spec, session.attention))
+    store.set_meta("details", run_details(reduced.library, session.spec, session.attention))
     store.set_meta("result", result.as_json())
     return result
 
 
-def _baseline_test(found: Found, test: ScoreTable, simple: Sequence[str]) -> np.ndarray:
-    """(heads,) test IoU of each head's best simple baseline, chosen on held-out scores."""
-    chosen = found.table.take_programs(simple).means.argmax(axis=1)
-    scores = test.take_programs(simple).means
-    return scores[np.arange(len(chosen)), chosen]
+def table_means(test: ScoreTable) -> dict[str, float]:
+    """Kind -> mean test IoU of all heads' tables of that kind."""
+    return dict(zip(KINDS, map(float, test.take_programs(KINDS).means.mean(axis=0, dtype=float)), strict=True))
+
+
+def earlier_results(store: Store, evaluated: int) -> list[dict[str, Any]]:
+    """What a run came to when it had evaluated fewer programs, the oldest first."""
+    last = store.meta("result")
+    if last is None:
+        return []
+    return [
+        *last["earlier"],
+        *([{key: last[key] for key in _EARLIER}] if last["programs_evaluated"] < evaluated else []),
+    ]

@@ -18,14 +18,15 @@ from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.records import ProgramRecord
-from evolve.results.found import Found, load_found, score_table, test_scorer
+from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
 from evolve.results.reduction import Criterion, reduce_found, write_library
+from evolve.results.references import baseline_ids
 from evolve.run_dir import RunDir
 from evolve.session import captured, make_pool
+from evolve.test_ledger import Record, recorder_at
 from fitness.errors import UserError
-from fitness.program import Program
 from fitness.scoring.pool import Pool
-from fitness.scoring.worker import SplitName, WorkerSpec
+from fitness.scoring.worker import WorkerSpec
 
 # Programs of one run that are tried on the heads of another: those near the best of some head, and at most so many.
 MOST_CROSSED = 300
@@ -55,13 +56,14 @@ class Made:
 
 @dataclass(frozen=True)
 class Source:
-    """One run opened for reduction."""
+    """One run opened for reduction; `record` writes down that its test texts are read."""
 
     name: str
     config: Config
     found: Found
     spec: WorkerSpec
     pool: Pool
+    record: Record
 
 
 def make_library(
@@ -137,13 +139,15 @@ def _from_runs(paths: dict[str, Path], criterion: Criterion, listener: Listener 
     if not criterion.is_set:
         criterion = replace(criterion, epsilon=only.config.library.epsilon if only else EPSILON)
     if only:
-        found, score_test = only.found, test_scorer(only.found, only.pool, only.spec)
+        found, score_test = only.found, test_scorer(only.found, only.pool, only.spec, only.record)
     else:
         found = _together(sources)
 
         def score_test(ids: Sequence[str]) -> ScoreTable:
             programs = found.programs(ids)
-            return merge({source.name: _score(source, "test", programs, ids) for source in sources})
+            for source in sources:
+                source.record(len(ids))
+            return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
     reduced, points = reduce_found(found, score_test, criterion, seed=sources[0].config.seed)
     return reduced.library, points
@@ -158,7 +162,8 @@ def _open(name: str, path: Path, listener: Listener | None) -> Source:
     finally:
         store.close()
     _, spec, _ = captured(config, listener)
-    return Source(name, config, found, spec, make_pool(config, listener))
+    record = recorder_at(run_dir.database, "library")
+    return Source(name, config, found, spec, make_pool(config, listener), record)
 
 
 def _together(sources: Sequence[Source]) -> Found:
@@ -170,7 +175,7 @@ def _together(sources: Sequence[Source]) -> Found:
         foreign = [name for name in good if name not in own]
         programs = {name: good[name].program() for name in foreign}
         kept = source.found.table.take_programs([name for name in source.found.table.programs if name in good])
-        scored = _score(source, "held_out", programs, foreign)
+        scored = score_table(source.pool, source.spec, "held_out", kept.heads, programs, foreign)
         columns = np.concatenate([kept.means, scored.means], axis=1)
         tables[source.name] = ScoreTable(columns, kept.heads, kept.programs + tuple(foreign))
         known = dict(zip(source.found.table.programs, source.found.signatures, strict=True))
@@ -179,15 +184,13 @@ def _together(sources: Sequence[Source]) -> Found:
     table = merge(tables)
     records = tuple(good[name] for name in table.programs)
     names = sources[0].found.descriptor_names
-    return Found(records, table, tuple(signatures[name] for name in table.programs), names)
+    beside = merge({source.name: source.found.tables for source in sources})
+    return Found(records, table, tuple(signatures[name] for name in table.programs), names, beside)
 
 
 def _good(found: Found) -> list[ProgramRecord]:
     means = found.table.means
     near = (means >= means.max(axis=1, keepdims=True) - EPSILON).sum(axis=0)
     best = [column for column in np.lexsort((found.costs, -near)) if near[column] > 0]
-    return [found.records[column] for column in best[:MOST_CROSSED]]
-
-
-def _score(source: Source, split: SplitName, programs: dict[str, Program], ids: Sequence[str]) -> ScoreTable:
-    return score_table(source.pool, source.spec, split, source.found.table.heads, programs, ids)
+    simple = [found.table.programs.index(name) for name in baseline_ids(found.table)]
+    return [found.records[column] for column in dict.fromkeys([*simple, *best[:MOST_CROSSED]])]

@@ -12,6 +12,7 @@ from archives.library import Library, build_library, needed_on_test
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer
+from evolve.results.references import baseline_ids, best_baseline, best_reference
 from evolve.run_dir import write_atomically
 from fitness.program import Program
 
@@ -47,7 +48,7 @@ class Reduced:
     Attributes:
         library: the library.
         reduction: how it was chosen.
-        test: test scores of its programs, each head's best, and what was asked for besides.
+        test: test scores of its programs, each head's best, the simple baselines and the tables.
         files: what was written.
     """
 
@@ -58,7 +59,7 @@ class Reduced:
 
 
 def reduce_found(
-    found: Found, score_test: TestScorer, criterion: Criterion, *, seed: int, extra: Sequence[str] = ()
+    found: Found, score_test: TestScorer, criterion: Criterion, *, seed: int
 ) -> tuple[Reduced, list[Point]]:
     """Chooses a library on held-out scores and reads its test scores; writes nothing.
 
@@ -67,14 +68,13 @@ def reduce_found(
         score_test: reads the test texts.
         criterion: what the library must reach.
         seed: of the reduction and the bootstrap.
-        extra: ids of further programs whose test scores the caller wants.
 
     Returns:
         the library, without files, and the points of its coverage curve.
     """
     reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
     curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
-    wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *extra])
+    wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *baseline_ids(found.table)])
     test = score_test(list(wanted))
     programs = found.programs(list(wanted))
     library = _library(found, reduction, test, programs, seed)
@@ -98,8 +98,10 @@ def _library(
         programs=programs,
         costs=found.costs,
         signatures=found.signatures,
-        descriptors=found.descriptors,
-        descriptor_names=found.descriptor_names,
+        descriptors=found.measures,
+        descriptor_names=found.measure_names,
+        reference=best_reference(found.table, found.tables),
+        baseline=best_baseline(found.table),
         seed=seed,
     )
 
@@ -111,14 +113,13 @@ def reduce_and_write(
     out: Path,
     *,
     seed: int,
-    extra: Sequence[str] = (),
     plots: bool = False,
 ) -> Reduced:
     """Like `reduce_found`, and writes library.json, library.py and coverage.csv to the folder `out`.
 
     With `plots`, draws the curves as well (extra `plots`).
     """
-    reduced, points = reduce_found(found, score_test, criterion, seed=seed, extra=extra)
+    reduced, points = reduce_found(found, score_test, criterion, seed=seed)
     files = write_library(reduced.library, points, out, plots=plots)
     return Reduced(reduced.library, reduced.reduction, reduced.test, files)
 

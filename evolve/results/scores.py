@@ -13,7 +13,7 @@ import numpy as np
 from archives.table import ScoreTable
 from evolve.config import Config, parse_config
 from evolve.listeners import Listener
-from evolve.results.found import table_of
+from evolve.results.found import table_of, text_names
 from evolve.session import captured, make_pool
 from fitness.adapter import adapt
 from fitness.errors import UserError
@@ -122,7 +122,8 @@ def score_programs(
     """
     attention, spec, _ = captured(config, listener)
     found = make_pool(config, listener).evaluate(spec, list(programs.values()), "held_out")
-    table = table_of(found, attention.labels, list(programs), spec.held_out, failed=float("nan"))
+    texts = text_names(spec.attention)[spec.fit : spec.fit + spec.held_out]
+    table = table_of(found, attention.labels, list(programs), texts, failed=float("nan"))
     return table, dict(zip(programs, found, strict=True))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from archives.grid import AddStatus
 from evolve.replay import replay
+from evolve.results.references import reference_held_out
 from evolve.run_dir import RunDir
 from evolve.scheduler import Arm
 from evolve.state import SearchState
@@ -102,6 +103,11 @@ class Status:
         mean_iou_held_out: mean over heads of the best IoU.
         best_iou_held_out: the highest IoU of any head.
         excess_iou_held_out: mean best IoU minus the mean IoU of the best single program.
+        reference_iou_held_out: mean over heads of the best table or simple baseline.
+        gain_over_reference_held_out: mean IoU of the best programs minus that.
+        gain_over_reference: the same of the library on test, where the campaign has finished.
+        gain_over_reference_interval: the interval of that.
+        test_reads: how often the test texts were read so far.
         coverage: share of the grid's cells that are occupied, in [0, 1].
         seconds: wall time of all sessions.
         outcomes: programs by kind of outcome.
@@ -119,6 +125,11 @@ class Status:
     mean_iou_held_out: float | None
     best_iou_held_out: float | None
     excess_iou_held_out: float | None
+    reference_iou_held_out: float | None
+    gain_over_reference_held_out: float | None
+    gain_over_reference: float | None
+    gain_over_reference_interval: list[float] | None
+    test_reads: int
     coverage: float | None
     seconds: float
     outcomes: dict[str, int]
@@ -142,8 +153,9 @@ def read_status(run_dir: RunDir) -> Status:
     config = run_dir.load_config()
     store = run_dir.open_store()
     try:
-        last = store.last_summary()
         state = replay(store, config)
+        last, result = store.last_summary(), store.meta("result") or {}
+        reference = reference_held_out(store)
         return Status(
             run_dir=str(run_dir.path),
             model=config.model,
@@ -153,6 +165,11 @@ def read_status(run_dir: RunDir) -> Status:
             mean_iou_held_out=last.mean_iou if last else None,
             best_iou_held_out=last.best_iou if last else None,
             excess_iou_held_out=last.excess if last else None,
+            reference_iou_held_out=reference,
+            gain_over_reference_held_out=last.mean_iou - reference if last and reference is not None else None,
+            gain_over_reference=result.get("gain_over_reference"),
+            gain_over_reference_interval=result.get("gain_over_reference_interval"),
+            test_reads=len(store.readings()),
             coverage=last.coverage if last else None,
             seconds=round(store.seconds(), 1),
             outcomes=store.counts(),

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text as RichText
 
 from evolve.results.status import GridStatus, OperatorRow, Status
-from evolve.views.words import duration, number
+from evolve.views.words import duration, number, times, with_interval
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -30,6 +30,7 @@ def render(status: Status) -> Panel:
     head.add_row("best IoU", _bold(status.best_iou_held_out), "coverage", coverage)
     grid = status.grid
     head.add_row("elites", f"{grid.num_elites:.1f} per head", "QD score", f"{grid.qd_score:.2f} per head")
+    head.add_row("reference", _bold(status.reference_iou_held_out), "gain", _bold(status.gain_over_reference_held_out))
     parts: list[Any] = [head, "", _operators(status.operators), "", _outcomes(status.outcomes), ""]
     entered = f"{grid.opened_cells} opened a cell, {grid.improved_cells} improved an elite, {grid.not_added} neither"
     parts += [RichText(f"programs: {entered}"), "", _bars(grid.occupancy), *_clipped(grid)]
@@ -37,6 +38,9 @@ def render(status: Status) -> Panel:
         llm = status.llm
         tokens = f"{llm.prompt_tokens} + {llm.completion_tokens} tokens"
         parts += ["", f"LLM: {llm.calls} calls, {tokens}, {llm.cost_usd:.4f} USD"]
+    if status.gain_over_reference is not None:
+        gain = with_interval(status.gain_over_reference, status.gain_over_reference_interval, signed=True)
+        parts += ["", escape(f"gain over reference on test {gain}; test read {times(status.test_reads)}")]
     if status.sandbox == "degraded":
         parts += ["", "[bold red]programs run in the degraded sandbox"]
     return Panel(Group(*parts), title=f"{escape(status.model)}  {escape(status.run_dir)}", width=80)

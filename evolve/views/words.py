@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fitness.text.corpus import DomainRead, Splits
 
 
@@ -11,6 +13,19 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def times(count: int) -> str:
+    """How often, such as `once` or `3 times`."""
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def with_interval(value: float, interval: Sequence[float | None] | None, *, signed: bool = False) -> str:
+    """A number with its interval, such as `0.123 [0.101, 0.145]`."""
+    sign = "+" if signed else ""
+    if interval is None or any(end is None for end in interval):
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} [" + ", ".join(f"{end:{sign}.3f}" for end in interval) + "]"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Captured(Protocol):
     labels: tuple[str, ...]
 
     @property
-    def texts(self) -> Sequence[Sequence[object]]:
+    def texts(self) -> Sequence[Sized]:
         """The texts; of each, its length in tokens is used."""
 
     def block(self, text: int) -> np.ndarray:
