@@ -34,8 +34,9 @@ class TooManyInternalErrorsError(RuntimeError):
 class Campaign:
     """One session of a search, from the last committed step to a reason to stop.
 
-    Step s is proposed from the archive as of step s - 1 - lag while the steps between are evaluated, so that neither
-    proposing nor evaluating waits, and the outcome depends on the order of steps alone, never on speed.
+    Step s is proposed from the archive as of step s - 1 - `search.lag`, the pipeline depth, while the steps between are
+    evaluated: neither proposing nor evaluating waits, and the outcome depends on the order of steps alone, never on
+    speed.
 
     Attributes:
         config: what is asked for.

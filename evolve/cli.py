@@ -222,7 +222,7 @@ def prompts(
     pairs: Annotated[int, typer.Option(help="Number of pairs of calls.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """What each prompt, operator and model earned per call, token and dollar."""
+    """What each prompt, operator and model gained per call, token and dollar."""
     from evolve.commands.prompts import compare as compare_command
     from evolve.commands.prompts import prompts as prompts_command
     from evolve.views.prompts import render, render_trial

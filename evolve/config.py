@@ -65,9 +65,10 @@ class Search(Section):
     """The shape of the search.
 
     Attributes:
-        batch: slots a step.
-        lag: how many steps ahead of their evaluation programs are proposed; slow proposals (an LLM's) want more.
-        choice: how slots are given to operators: by their fixed shares, or by what each has earned.
+        batch: slots per step.
+        lag: pipeline depth, which is how many steps before their evaluation programs are proposed; slow proposals
+            (an LLM's) want more.
+        choice: how slots are given to operators: by their fixed shares, or by the reward of each so far.
         bins: bins of each descriptor axis.
         descriptors: the behaviour axes; one's own as `package.module:name`.
     """

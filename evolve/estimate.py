@@ -111,7 +111,7 @@ class Measured:
 
     Attributes:
         heads: heads of the model.
-        attention_bytes: all texts' captured attention, reckoned from their characters.
+        attention_bytes: all texts' captured attention, estimated from their characters.
         load_seconds: until the model was loaded.
         capture_seconds: of one text.
         evaluation_seconds: of one program on one held-out text.

@@ -28,7 +28,7 @@ class LlmModel(Section):
         temperature: sampling temperature, None for the endpoint's default.
         max_tokens: longest reply.
         timeout: seconds until a request is given up.
-        tokens_per_second: what the endpoint is reckoned to deliver, for weighing operators; nothing is clocked.
+        tokens_per_second: what the endpoint is estimated to deliver, for weighing operators; nothing is timed.
         extra: further request fields, passed on as they are.
     """
 

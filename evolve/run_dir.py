@@ -57,7 +57,7 @@ class RunDir:
             UserError: where the directory holds no run.
         """
         if not self.config.is_file():
-            raise UserError(f"{self.path} is no run directory: there is no config.yaml in it")
+            raise UserError(f"{self.path} is not a run directory: there is no config.yaml in it")
         return parse_config(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
 
     def save_config(self, config: Config) -> None:

@@ -1,6 +1,6 @@
-"""Which operator, prompt and model may spend next: by fixed shares, or by what each has earned.
+"""Which operator, prompt and model may spend next: by fixed shares, or by the reward of each.
 
-What an arm earns is the held-out IoU it gained, summed over heads. What it costs is reckoned, never clocked, so that a
+The reward of an arm is the held-out IoU it gained, summed over heads. Its cost is estimated, never timed, so that a
 campaign is the same on any machine: tokens over `tokens_per_second` for a reply, a nominal time for an offline
 operator, dollars by the configured prices. Both costs are brought to seconds.
 """
@@ -25,13 +25,13 @@ OFFLINE_SECONDS_OTHERWISE = 0.02
 EVALUATION_SECONDS = 0.02
 # What a dollar weighs beside time: an hour of the machine.
 SECONDS_PER_USD = 3600.0
-# Share of the slots that a bandit gives by the fixed shares, so that an arm that begins to earn late is noticed.
+# Share of the slots that a bandit gives by the fixed shares, so that an arm whose rewards come late is noticed.
 EXPLORED = 0.1
-# What an arm earned fades by this factor with every further slot it gets: easy gains come first.
+# Rewards fade by this factor with every further slot of the arm: easy gains come first.
 FADING = 0.99
-# Weight of the belief that an arm earns like all together, in slots.
+# Weight of the prior, which is that an arm is rewarded like all together, in slots.
 PRIOR_SLOTS = 2.0
-CHANCE_DRAWS = 500
+PROBABILITY_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Arm:
 
 
 @dataclass
-class Earnings:
+class Rewards:
     """What one arm did so far.
 
     Attributes:
         slots: slots that came back.
         gain: held-out IoU gained, summed over heads.
-        seconds: reckoned time.
+        seconds: estimated time.
         usd: dollars.
         recent_slots: slots, faded.
         recent_gain: gain, faded.
@@ -77,6 +77,11 @@ class Earnings:
     recent_slots: float = 0.0
     recent_gain: float = 0.0
     recent_cost: float = 0.0
+
+    @property
+    def gain_per_second(self) -> float | None:
+        """Gain per second of cost, dollars brought to seconds and recent slots weighing more; None before any."""
+        return round(self.recent_gain / self.recent_cost, 6) if self.recent_cost else None
 
     def begin_slot(self) -> None:
         """Counts one more slot, and lets the earlier ones fade."""
@@ -94,41 +99,58 @@ class Earnings:
         self.recent_cost += seconds + SECONDS_PER_USD * usd
 
 
+@dataclass(frozen=True)
+class ArmRow:
+    """An arm beside its rewards.
+
+    Attributes:
+        arm: the arm.
+        rewards: what it gained and cost.
+        share: its fixed share, in [0, 1].
+        chance: the probability that it gets the next slot.
+    """
+
+    arm: Arm
+    rewards: Rewards
+    share: float
+    chance: float
+
+
 class Chooser(Protocol):
     """How the next arm is chosen."""
 
-    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def probabilities(self, rewards: Sequence[Rewards], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(arms,) the probabilities with which the next arm is drawn, summing to 1; may draw beliefs from `rng`."""
         ...
 
 
 class FixedShares:
-    """Gives every arm its share, whatever it earns."""
+    """Gives every arm its share, whatever its rewards."""
 
-    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def probabilities(self, rewards: Sequence[Rewards], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The shares."""
         return shares
 
 
 class ThompsonSampling:
-    """Gives the slot to the arm that earns most per cost in one draw of what may be true.
+    """Gives the slot to the arm of the highest reward per cost in one draw from the posterior (Thompson 1933).
 
-    An arm that earns like all together is expected to gain their rate times its own cost in a slot. Its gain in units
-    of that is believed to follow a gamma distribution, whose shape counts gains and whose rate counts slots.
+    An arm that is rewarded like all together is expected to gain their rate times its own cost in a slot. Its gain in
+    units of that has a gamma posterior, whose shape counts gains and whose rate counts slots.
     """
 
-    def chances(self, earnings: Sequence[Earnings], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def probabilities(self, rewards: Sequence[Rewards], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Certainty for the arm with the best draw, mixed with the shares."""
-        chosen = np.zeros(len(earnings))
-        chosen[int(np.argmax(draw_rates(earnings, rng)))] = 1.0
+        chosen = np.zeros(len(rewards))
+        chosen[int(np.argmax(draw_rates(rewards, rng)))] = 1.0
         return (1 - EXPLORED) * chosen + EXPLORED * shares
 
 
-def draw_rates(earnings: Sequence[Earnings], rng: np.random.Generator) -> np.ndarray:
-    """(arms,) one draw of gain per cost, in units of what all arms together earn."""
-    gains = np.array([each.recent_gain for each in earnings])
-    costs = np.array([each.recent_cost for each in earnings])
-    slots = np.array([each.recent_slots for each in earnings])
+def draw_rates(rewards: Sequence[Rewards], rng: np.random.Generator) -> np.ndarray:
+    """(arms,) one draw of gain per cost, in units of the rate of all arms together."""
+    gains = np.array([each.recent_gain for each in rewards])
+    costs = np.array([each.recent_cost for each in rewards])
+    slots = np.array([each.recent_slots for each in rewards])
     expected = costs * gains.sum() / max(costs.sum(), np.finfo(float).tiny)
     relative = np.divide(gains, expected, out=np.zeros_like(gains), where=expected > 0)
     return rng.gamma(PRIOR_SLOTS + relative * slots) / (PRIOR_SLOTS + slots)
@@ -136,7 +158,7 @@ def draw_rates(earnings: Sequence[Earnings], rng: np.random.Generator) -> np.nda
 
 @dataclass
 class Scheduler:
-    """Arms, what they earned, and how the next is chosen.
+    """Arms, their rewards, and how the next is chosen.
 
     Attributes:
         arms: all arms.
@@ -151,10 +173,10 @@ class Scheduler:
     chooser: Chooser
     models: Mapping[str, LlmModel]
     max_in_flight: int
-    earnings: list[Earnings] = field(init=False)
+    rewards: list[Rewards] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.earnings = [Earnings() for _ in self.arms]
+        self.rewards = [Rewards() for _ in self.arms]
         self._index = {(arm.operator, arm.model, arm.template): index for index, arm in enumerate(self.arms)}
 
     @property
@@ -181,8 +203,8 @@ class Scheduler:
         if not open_arms:
             raise UserError("operators: none is left that could propose; give an offline operator a share above 0")
         shares = self.shares[open_arms] / self.shares[open_arms].sum()
-        chances = self.chooser.chances([self.earnings[index] for index in open_arms], shares, rng)
-        return self.arms[open_arms[int(rng.choice(len(open_arms), p=chances))]]
+        probabilities = self.chooser.probabilities([self.rewards[index] for index in open_arms], shares, rng)
+        return self.arms[open_arms[int(rng.choice(len(open_arms), p=probabilities))]]
 
     def learn(self, proposal: ProposalRecord, call: Mapping[str, Any] | None = None) -> None:
         """Takes in one candidate; those of one slot come in their order.
@@ -192,50 +214,34 @@ class Scheduler:
             call: the stored record of the LLM call it came from, if it was answered.
         """
         index = self._index.get((proposal.operator, proposal.model, proposal.template))
-        if index is None:  # an arm of earlier days: a template that was edited since, a model taken out
+        if index is None:  # an arm of an earlier session: a template that was edited since, a model taken out
             return
-        earnings = self.earnings[index]
+        rewards = self.rewards[index]
         seconds, usd = (EVALUATION_SECONDS if proposal.outcome == "new" else 0.0), 0.0
         if proposal.candidate == 0:
-            earnings.begin_slot()
+            rewards.begin_slot()
             slot_seconds, usd = self._cost_of_slot(proposal, call)
             seconds += slot_seconds
-        earnings.add(proposal.gain, seconds, usd)
+        rewards.add(proposal.gain, seconds, usd)
 
-    def explain(self) -> list[dict[str, Any]]:
-        """One row an arm, the likeliest to get the next slot first.
-
-        Returns:
-            Rows with `arm` and its parts, `slots`, `gain`, `seconds`, `usd`, `gain_per_second` (dollars brought to
-            seconds, recent slots weighing more; None before any), `share` (fixed) and `chance` (of the next slot).
-        """
+    def explain(self) -> list[ArmRow]:
+        """One row per arm, the likeliest to get the next slot first."""
         rng = np.random.default_rng(0)
-        chances = np.mean([self.chooser.chances(self.earnings, self.shares, rng) for _ in range(CHANCE_DRAWS)], axis=0)
+        draws = [self.chooser.probabilities(self.rewards, self.shares, rng) for _ in range(PROBABILITY_DRAWS)]
         rows = [
-            {
-                "arm": arm.label,
-                "operator": arm.operator,
-                "model": arm.model,
-                "prompt": arm.prompt,
-                "template": arm.template,
-                "slots": earned.slots,
-                "gain": round(earned.gain, 4),
-                "seconds": round(earned.seconds, 1),
-                "usd": round(earned.usd, 6),
-                "gain_per_second": round(earned.recent_gain / earned.recent_cost, 6) if earned.recent_cost else None,
-                "share": round(float(share), 4),
-                "chance": round(float(chance), 4),
-            }
-            for arm, earned, share, chance in zip(self.arms, self.earnings, self.shares, chances, strict=True)
+            ArmRow(arm, rewards, round(float(share), 4), round(float(probability), 4))
+            for arm, rewards, share, probability in zip(
+                self.arms, self.rewards, self.shares, np.mean(draws, axis=0), strict=True
+            )
         ]
-        return sorted(rows, key=lambda row: (-row["chance"], row["arm"]))
+        return sorted(rows, key=lambda row: (-row.chance, row.arm.label))
 
     def _cost_of_slot(self, proposal: ProposalRecord, call: Mapping[str, Any] | None) -> tuple[float, float]:
         """Seconds and dollars of a slot."""
         if proposal.model is None:
             return OFFLINE_SECONDS.get(proposal.operator, OFFLINE_SECONDS_OTHERWISE), 0.0
         model = self.models[proposal.model]
-        # A call without an answer is reckoned as the longest reply, for it kept its place as long.
+        # A call without an answer is estimated as the longest reply, for it kept its place as long.
         tokens = model.max_tokens if call is None else call["completion_tokens"]
         usd = 0.0 if call is None else float(call["cost_usd"])
         return tokens / model.tokens_per_second / self.max_in_flight, usd

@@ -131,7 +131,7 @@ class SearchState:
         records: Sequence[ProgramRecord],
         calls: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Tells the scheduler what operators earned and cost, and remembers what a repair could mend."""
+        """Tells the scheduler what operators gained and cost, and remembers what a repair could mend."""
         by_number = {record.number: record for record in records}
         for proposal in proposals:
             self.scheduler.learn(proposal, calls.get(proposal.call or ""))

@@ -75,7 +75,7 @@ class Store:
                 f"finish the campaign with the version that began it, or start in another --run-dir"
             )
         self._connection.execute("SELECT count(*) FROM steps").fetchone()
-        if not readonly:  # not before it is known to be ours: a foreign file is left as it was
+        if not readonly:  # not before it is known to be a campaign: a foreign file is left as it was
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")

@@ -1,4 +1,4 @@
-"""`headscribe prompts`: what prompts earned in runs, and two templates tried on the same parents and feedback."""
+"""`headscribe prompts`: what prompts gained in runs, and two templates tried on the same parents and feedback."""
 
 from __future__ import annotations
 

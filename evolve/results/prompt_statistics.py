@@ -1,4 +1,4 @@
-"""What prompts earn: statistics of calls, and the paired comparison of two templates. Pure functions of records."""
+"""What prompts gain: statistics of calls, and the paired comparison of two templates. Pure functions of records."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def prompt_table(calls: Sequence[BenchCall], seed: int = 0) -> list[dict[str, An
     Returns:
         Rows with `operator`, `template`, `model`, `calls`, `candidates`, `errors` (kind -> count, most common first),
         `best_gain`, `tokens`, `cost_usd`, and as intervals `valid_share`, `improved_share` (of calls that improved a
-        head), `mean_gain` (a call), `gain_per_1000_tokens` and `gain_per_usd` (None where nothing was used).
+        head), `mean_gain` (per call), `gain_per_1000_tokens` and `gain_per_usd` (None where nothing was used).
     """
     groups: defaultdict[tuple[str, str, str], list[BenchCall]] = defaultdict(list)
     for call in calls:
@@ -180,8 +180,8 @@ class Comparison:
 
     Attributes:
         pairs: number of pairs.
-        mean_a: mean gain a call of the first.
-        mean_b: mean gain a call of the second.
+        mean_a: mean gain per call of the first.
+        mean_b: mean gain per call of the second.
         difference: second minus first, with its interval.
         valid_difference: the same for the share of calls with a valid program.
         p_value: of a two-sided sign-flip test of the mean difference.
@@ -214,7 +214,7 @@ class Comparison:
     def sentence(self, name_a: str, name_b: str) -> str:
         """The verdict in words."""
         d = self.difference
-        interval = f"difference {d.value:+.4f} IoU a call, 95 % interval {d.low:+.4f} to {d.high:+.4f}"
+        interval = f"difference {d.value:+.4f} IoU per call, 95 % interval {d.low:+.4f} to {d.high:+.4f}"
         numbers = f"{interval}, {self.pairs} pairs, p = {self.p_value:.3g}"
         if self.better is None:
             few = f"; {LEAST_PAIRS} pairs are the least that can show anything" if self.pairs < LEAST_PAIRS else ""

@@ -1,4 +1,4 @@
-"""How far a run is, what fails in it, and what each operator earned: one look at its database."""
+"""How far a run is, what fails in it, and what each operator gained: one look at its database."""
 
 from __future__ import annotations
 
@@ -191,9 +191,11 @@ def operator_rows(store: Store, state: SearchState) -> list[OperatorRow]:
         counts[arm.label].update([kind, "candidates"])
     rows = [
         OperatorRow(
-            operator=row["arm"],
-            **{key: counts[row["arm"]][key] for key in ("candidates", "new", "known", "failed")},
-            **{key: row[key] for key in ("gain", "gain_per_second", "chance")},
+            operator=row.arm.label,
+            **{key: counts[row.arm.label][key] for key in ("candidates", "new", "known", "failed")},
+            gain=round(row.rewards.gain, 4),
+            gain_per_second=row.rewards.gain_per_second,
+            chance=row.chance,
         )
         for row in state.scheduler.explain()
     ]

@@ -1,4 +1,4 @@
-"""What prompts earned, for people."""
+"""What prompts gained, for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may spend next: shares, a bandit that follows earnings, the same choices for the same seed."""
+"""Who may spend next: shares, a bandit that follows rewards, the same choices for the same seed."""
 
 from collections import Counter
 
@@ -44,13 +44,13 @@ def picks(scheduler, count=400, seed=0, **allowed):
     return Counter(scheduler.choose(np.random.default_rng((seed, step)), **allowed) for step in range(count))
 
 
-def simulate(scheduler, earn, slots, seed=0):
-    """Slots in turn; `earn(arm, rng)` gives gain, tokens and dollars."""
+def simulate(scheduler, reward, slots, seed=0):
+    """Slots in turn; `reward(arm, rng)` gives gain, tokens and dollars."""
     chosen = []
     for slot in range(slots):
         rng = np.random.default_rng((seed, slot))
         arm = scheduler.choose(rng, can_repair=True)
-        gain, tokens, usd = earn(arm, rng)
+        gain, tokens, usd = reward(arm, rng)
         scheduler.learn(record(arm, gain), call(tokens, usd) if arm.model else None)
         chosen.append(arm)
     return chosen
@@ -71,7 +71,7 @@ def test_arms_are_operators_by_prompts_by_models(tmp_path):
     assert len({arm.template for arm in arms}) == 4
 
 
-def test_fixed_shares_are_kept_whatever_is_earned():
+def test_fixed_shares_are_kept_whatever_the_rewards():
     scheduler = make_scheduler(config("shares", residual=1, tweak=3, fresh=4))
     for _ in range(100):
         scheduler.learn(record(Arm("tweak"), 5.0))
@@ -91,47 +91,47 @@ def test_an_operator_without_a_share_never_gets_a_slot():
     assert {arm.operator for arm in picks(make_scheduler(config(residual=1, tweak=0)))} == {"residual"}
 
 
-def test_the_same_seed_and_earnings_give_the_same_choices():
-    def earn(arm, rng):
+def test_the_same_seed_and_rewards_give_the_same_choices():
+    def reward(arm, rng):
         return float(rng.random()) * (arm.operator == "tweak"), 100, 0.001
 
-    runs = [simulate(make_scheduler(config(residual=1, tweak=1, mutate=1)), earn, 200, seed) for seed in (1, 1, 2)]
+    runs = [simulate(make_scheduler(config(residual=1, tweak=1, mutate=1)), reward, 200, seed) for seed in (1, 1, 2)]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
 
 
-def test_the_bandit_finds_the_arm_that_earns_most_per_cost():
-    def earn(arm, rng):
+def test_the_bandit_finds_the_arm_of_most_reward_per_cost():
+    def reward(arm, rng):
         return (0.02 if arm.operator == "genetic" else 0.002) * (rng.random() < 0.5), 0, 0.0
 
-    chosen = simulate(make_scheduler(config(models=[], tweak=1, genetic=1, simplify=1)), earn, 600)
+    chosen = simulate(make_scheduler(config(models=[], tweak=1, genetic=1, simplify=1)), reward, 600)
     assert Counter(arm.operator for arm in chosen[-300:])["genetic"] > 200
 
 
 def test_dollars_count():
-    def earn(arm, rng):
+    def reward(arm, rng):
         return 0.01, 400, 0.05 if arm.model == "dear" else 0.001
 
-    chosen = simulate(make_scheduler(config(fresh=1)), earn, 400)
+    chosen = simulate(make_scheduler(config(fresh=1)), reward, 400)
     assert Counter(arm.model for arm in chosen[-200:])["cheap"] > 150
 
 
-def test_an_llm_that_earns_enough_wins_against_cheap_operators():
-    def earn(arm, rng):
+def test_an_llm_of_enough_reward_wins_against_cheap_operators():
+    def reward(arm, rng):
         return (1.0, 400, 0.001) if arm.model else (0.0001, 0, 0.0)
 
-    chosen = simulate(make_scheduler(config(models=MODELS[:1], tweak=1, mutate=1)), earn, 400)
+    chosen = simulate(make_scheduler(config(models=MODELS[:1], tweak=1, mutate=1)), reward, 400)
     assert Counter(arm.operator for arm in chosen[-200:])["mutate"] > 150
 
 
-def test_no_arm_starves_and_one_that_begins_to_earn_is_noticed():
-    def earn(arm, rng):
+def test_no_arm_starves_and_one_rewarded_late_is_noticed():
+    def reward(arm, rng):
         late = len(history) > 600
         history.append(arm)
         return (0.05 if (arm.operator == "genetic") == late else 0.0), 0, 0.0
 
     history = []
-    simulate(make_scheduler(config(models=[], tweak=1, genetic=1)), earn, 2000)
+    simulate(make_scheduler(config(models=[], tweak=1, genetic=1)), reward, 2000)
     early, late = Counter(a.operator for a in history[300:600]), Counter(a.operator for a in history[-300:])
     assert early["tweak"] > 200
     assert early["genetic"] > 3
@@ -154,34 +154,34 @@ def test_nothing_left_to_ask_is_said():
         make_scheduler(config(repair=1))
 
 
-def test_costs_are_reckoned_from_tokens_and_prices():
+def test_costs_are_estimated_from_tokens_and_prices():
     scheduler = make_scheduler(config("shares", tweak=1, fresh=1))
     arm = next(arm for arm in scheduler.arms if arm.model == "dear")
     scheduler.learn(record(arm, 0.5), call(tokens=800, usd=0.01))
     scheduler.learn(record(arm, 0.25, candidate=1), call(tokens=800, usd=0.01))
     scheduler.learn(record(Arm("tweak"), outcome="known"))
-    rows = {row["arm"]: row for row in scheduler.explain()}
+    rows = {row.arm.label: row.rewards for row in scheduler.explain()}
     fresh = rows["fresh dear"]
-    assert (fresh["slots"], fresh["gain"], fresh["usd"]) == (1, 0.75, 0.01)
+    assert (fresh.slots, fresh.gain, fresh.usd) == (1, 0.75, 0.01)
     seconds = 800 / 100 / 4 + 2 * 0.02  # four in flight share the time; two programs were evaluated
-    assert fresh["seconds"] == pytest.approx(seconds, abs=0.05)
-    assert fresh["gain_per_second"] == pytest.approx(0.75 / (seconds + 0.01 * SECONDS_PER_USD), rel=1e-3)
-    assert rows["tweak"]["seconds"] == pytest.approx(OFFLINE_SECONDS_OTHERWISE, abs=0.05)
+    assert fresh.seconds == pytest.approx(seconds, abs=0.05)
+    assert fresh.gain_per_second == pytest.approx(0.75 / (seconds + 0.01 * SECONDS_PER_USD), rel=1e-3)
+    assert rows["tweak"].seconds == pytest.approx(OFFLINE_SECONDS_OTHERWISE, abs=0.05)
 
 
 def test_a_call_without_an_answer_still_costs_its_time():
     scheduler = make_scheduler(config("shares", fresh=1))
     arm = scheduler.arms[0]
     scheduler.learn(record(arm, outcome="timeout"))
-    row = next(row for row in scheduler.explain() if row["slots"])
-    assert (row["gain"], row["usd"]) == (0, 0)
-    assert row["seconds"] == pytest.approx(1500 / 100 / 4, abs=0.05)
+    row = next(row for row in scheduler.explain() if row.rewards.slots).rewards
+    assert (row.gain, row.usd) == (0, 0)
+    assert row.seconds == pytest.approx(1500 / 100 / 4, abs=0.05)
 
 
-def test_what_an_edited_template_earned_is_not_credited_to_the_new_one():
+def test_the_reward_of_an_edited_template_is_not_credited_to_the_new_one():
     scheduler = make_scheduler(config(fresh=1))
     scheduler.learn(record(Arm("fresh", "cheap", "fresh", "0123456789abcdef"), 9.0), call())
-    assert all(row["slots"] == 0 for row in scheduler.explain())
+    assert all(row.rewards.slots == 0 for row in scheduler.explain())
 
 
 def test_the_table_explains_the_choice():
@@ -190,8 +190,8 @@ def test_the_table_explains_the_choice():
         scheduler.learn(record(Arm("genetic"), 0.1))
         scheduler.learn(record(Arm("tweak"), 0.0))
     rows = scheduler.explain()
-    assert [row["arm"] for row in rows] == ["genetic", "tweak"]
-    assert sum(row["chance"] for row in rows) == pytest.approx(1, abs=1e-3)
+    assert [row.arm.label for row in rows] == ["genetic", "tweak"]
+    assert sum(row.chance for row in rows) == pytest.approx(1, abs=1e-3)
     frequency = picks(scheduler, 2000)[Arm("genetic")] / 2000
-    assert rows[0]["chance"] == pytest.approx(frequency, abs=0.05)
+    assert rows[0].chance == pytest.approx(frequency, abs=0.05)
     assert scheduler.explain() == rows
