@@ -179,15 +179,25 @@ Fractions = Annotated[str | None, typer.Option(help="Shares of the heads, such a
 def replace(
     run: Run,
     fractions: Fractions = None,
-    random_orders: Annotated[int, typer.Option(help="Seeds of the control with heads in random order.")] = 5,
+    random_orders: Annotated[int, typer.Option(help="Draws of random orders and of shuffled programs.")] = 5,
+    measure_heads: Annotated[
+        int | None, typer.Option(help="Heads whose cost is measured, beside its estimate (default: a few).")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Stages: fractions,layers,heads,order (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Perplexity and agreement with heads replaced by programs, with controls."""
+    """Perplexity and agreement with heads replaced by programs, beside ablations and controls; goes on after a kill."""
     from evolve.commands.replace import replace as replace_command
     from evolve.views.replacement import render_perplexity
 
     call(
-        lambda: replace_command(run, fractions=_shares(fractions), random_orders=random_orders),
+        lambda: replace_command(
+            run,
+            fractions=_shares(fractions),
+            random_orders=random_orders,
+            measure_heads=measure_heads,
+            only=[stage.strip() for stage in only.split(",")] if only else None,
+        ),
         lambda result: [*render_perplexity(result), f"wrote {run / 'replacement.json'}"],
         as_json=as_json,
     )

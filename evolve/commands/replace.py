@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,26 @@ from evolve.results.replaceable import open_replaceable
 from evolve.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
+# Everything measured so far: an interrupted command, or one of other fractions, goes on from it.
+KEPT = "replacement.partial.jsonl"
 
-def replace(path: Path, *, fractions: list[float] | None, random_orders: int) -> dict[str, Any]:
+
+def replace(
+    path: Path,
+    *,
+    fractions: list[float] | None = None,
+    random_orders: int = 5,
+    measure_heads: int | None = None,
+    only: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Measures replacement on the test texts of a run and writes `replacement.json`.
 
     Args:
         path: a finished run.
-        fractions: shares of the heads in [0, 1]; None is every 5 %.
-        random_orders: seeds of the control that replaces heads in random order.
+        fractions: shares of the heads in [0, 1]; None is a few.
+        random_orders: number of random orders, and of draws of each control with programs on the wrong heads.
+        measure_heads: the most heads whose cost is measured as well as estimated; None is a few.
+        only: the stages wanted, of `fractions`, `layers`, `heads` and `order`; None is all.
 
     Returns:
         What `--json` prints: `perplexity` with `original` and `by_fraction`, and the rest of docs/replacement.md.
@@ -25,24 +38,31 @@ def replace(path: Path, *, fractions: list[float] | None, random_orders: int) ->
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
     """
-    from fitness.replacement.study import FRACTIONS, study
+    from fitness.replacement.studies.bench import Settings
+    from fitness.replacement.studies.replace import study
 
+    asked = {"fractions": fractions, "measure_heads": measure_heads, "only": only}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     with StageConsole() as stages:
         run = open_replaceable(path, stages)
+        settings = Settings(seed=run.config.seed, draws=random_orders, **given)
+        settings.check()
         print_confinement(stages.console, run.config)
         model, tokenizer = run.load_model()
-        result = study(
-            model,
-            tokenizer,
-            run.test,
-            run.held_out,
-            run.assignment,
-            run.head_iou,
-            run.sandbox,
-            seed=run.config.seed,
-            fractions=FRACTIONS if fractions is None else fractions,
-            random_orders=random_orders,
-            progress=stages.on_stage,
-        )
+        try:
+            result = study(
+                model,
+                tokenizer,
+                run.explanation,
+                run.texts,
+                run.sandbox,
+                settings,
+                kept=run.measurements(KEPT),
+                progress=stages.on_stage,
+                note=lambda line: stages.console.print(line, highlight=False),
+            )
+        except KeyboardInterrupt:
+            stages.console.print(f"what was measured is in {run.run_dir.file(KEPT)}; the same command goes on from it")
+            raise
     write_atomically(run.run_dir.file("replacement.json"), json.dumps(result, indent=1) + "\n")
     return result

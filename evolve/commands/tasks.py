@@ -10,6 +10,9 @@ from evolve.results.replaceable import open_replaceable
 from evolve.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
+# Everything read so far: an interrupted command, or one of other fractions, goes on from it.
+KEPT = "tasks.partial.jsonl"
+
 
 def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit: int | None) -> dict[str, Any]:
     """Measures accuracies with heads replaced and writes `tasks.json`.
@@ -23,24 +26,30 @@ def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit:
     Raises:
         UserError: for a run without a library, tasks that cannot be read, and a model where replacement is not exact.
     """
-    from fitness.replacement.qa import FRACTIONS, evaluate_tasks
-    from fitness.replacement.questions import read_questions
+    from fitness.replacement.studies.questions import read_questions
+    from fitness.replacement.studies.tasks import FRACTIONS, evaluate_tasks
 
     questions = {Path(task).stem: read_questions(task, limit) for task in names}
     with StageConsole() as stages:
         run = open_replaceable(path, stages)
         print_confinement(stages.console, run.config)
         model, tokenizer = run.load_model()
-        result = evaluate_tasks(
-            model,
-            tokenizer,
-            questions,
-            run.assignment,
-            run.head_iou,
-            run.sandbox,
-            seed=run.config.seed,
-            fractions=FRACTIONS if fractions is None else fractions,
-            progress=stages.on_stage,
-        )
+        try:
+            result = evaluate_tasks(
+                model,
+                tokenizer,
+                questions,
+                run.explanation,
+                run.sandbox,
+                seed=run.config.seed,
+                fractions=FRACTIONS if fractions is None else fractions,
+                fit_texts=run.texts.fit,
+                kept=run.measurements(KEPT),
+                progress=stages.on_stage,
+                note=lambda line: stages.console.print(line, highlight=False),
+            )
+        except KeyboardInterrupt:
+            stages.console.print(f"what was read is in {run.run_dir.file(KEPT)}; the same command goes on from it")
+            raise
     write_atomically(run.run_dir.file("tasks.json"), json.dumps(result, indent=1) + "\n")
     return result

@@ -1,21 +1,27 @@
-"""What `replace` and `tasks` share: a finished run, its model, and the programs of its heads."""
+"""What `replace` and `tasks` share: a finished run, its model, its programs and what stands beside them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from archives.compare import read_library_json
 from evolve.config import Config, model_path
 from evolve.listeners import Listener
+from evolve.results.found import Found, load_found
 from evolve.run_dir import RunDir
-from evolve.session import captured
+from evolve.session import opened_for_reading
 from fitness.errors import UserError
 from fitness.heads import Head
 from fitness.program import Program
+from fitness.replacement.measurements import Measurements
+from fitness.replacement.studies.bench import SplitTexts
+from fitness.replacement.studies.conditions import Explanation
+from fitness.replacement.studies.fitted import fitted_sources
 from fitness.sandbox import Limits, Sandbox
-from fitness.text.view import Text
+
+ATTENTION: Literal["eager", "sdpa"] = "sdpa"
 
 
 @dataclass(frozen=True)
@@ -25,18 +31,16 @@ class Replaceable:
     Attributes:
         run_dir: where it lies.
         config: what it was asked.
-        assignment: (layer, head) -> program of the library.
-        head_iou: (layer, head) -> held-out IoU of that program.
-        held_out: held-out texts.
-        test: test texts.
+        explanation: the library's programs, and what is fitted beside them on the fit texts.
+        texts: the run's texts by split.
+        attention: name of the folder of captured attention, which stands for the model's weights and the texts.
     """
 
     run_dir: RunDir
     config: Config
-    assignment: dict[Head, Program]
-    head_iou: dict[Head, float]
-    held_out: tuple[Text, ...]
-    test: tuple[Text, ...]
+    explanation: Explanation
+    texts: SplitTexts
+    attention: str
 
     def sandbox(self) -> Sandbox:
         """An empty sandbox with the run's limits."""
@@ -47,7 +51,11 @@ class Replaceable:
         """Model and tokenizer."""
         from fitness.models.loading import load_model
 
-        return load_model(model_path(self.config.model), attention="sdpa")
+        return load_model(model_path(self.config.model), attention=ATTENTION)
+
+    def measurements(self, name: str) -> Measurements:
+        """What an interrupted or earlier command has measured, in a file of the run directory."""
+        return Measurements(self.run_dir.file(name), f"{self.attention} {ATTENTION}")
 
 
 def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceable:
@@ -57,20 +65,35 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
         UserError: where there is none yet.
     """
     run_dir = RunDir(path)
-    config = run_dir.load_config()
+    run_dir.load_config()
     library = read_library_json(run_dir.file("library.json"))
-    sources = {entry["id"]: entry["source"] for entry in library["programs"]}
     assigned = {label: line for label, line in library["assignment"].items() if line["program"]}
     if not assigned:
         raise UserError(f"{path}: the library assigns no program to any head")
-    attention, spec, _ = captured(config, listener)
-    begin, end = spec.fit, spec.fit + spec.held_out
-    programs = {name: Program.parse(source) for name, source in sources.items()}
-    return Replaceable(
-        run_dir,
-        config,
-        {Head.parse(label): programs[line["program"]] for label, line in assigned.items()},
-        {Head.parse(label): line["iou_held_out"] for label, line in assigned.items()},
-        attention.texts[begin:end],
-        attention.texts[end : end + spec.test],
-    )
+    with opened_for_reading(run_dir, listener) as session:
+        spec, attention, found = session.spec, session.attention, load_found(session.store)
+        heads = {label: Head.parse(label) for label in assigned}
+        programs = {entry["id"]: Program.parse(entry["source"]) for entry in library["programs"]}
+        single = found.programs([library["single_best"]]) if library["single_best"] else {}
+        begin, end = spec.fit, spec.fit + spec.held_out
+        explanation = Explanation(
+            assignment={heads[label]: programs[line["program"]] for label, line in assigned.items()},
+            head_iou={heads[label]: line["iou_held_out"] for label, line in assigned.items()},
+            library=tuple(programs.values()),
+            single=next(iter(single.values()), None),
+            fitted=fitted_sources(attention, range(spec.fit), heads.values()),
+            pair_iou=_pair_iou(found),
+        )
+        texts = SplitTexts(attention.texts[:begin], attention.texts[begin:end], attention.texts[end : end + spec.test])
+        return Replaceable(run_dir, session.config, explanation, texts, Path(attention.folder).name)
+
+
+def _pair_iou(found: Found) -> dict[tuple[str, Head], float]:
+    """(program id, head) -> held-out IoU of every program of the campaign on every head."""
+    heads = [Head.parse(label) for label in found.table.heads]
+    means = found.table.means
+    return {
+        (name, head): float(means[row, column])
+        for column, name in enumerate(found.table.programs)
+        for row, head in enumerate(heads)
+    }

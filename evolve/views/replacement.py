@@ -7,28 +7,117 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-SHOWN = ("programs", "uniform", "first_token", "random_programs", "least_cost")
+COSTLIEST = 10
+LARGEST_PERCENT = 10_000
 
 
 def render_perplexity(result: dict[str, Any]) -> list[RenderableType]:
     """What `replace` found."""
-    perplexity = result["perplexity"]
-    title = f"{perplexity['measure']} on {result['texts']} test texts; original {perplexity['original']:.2f}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("heads", justify="right")
-    for name in (*SHOWN, "random order"):
-        table.add_column(name.replace("_", " "), justify="right")
-    for row in perplexity["by_fraction"]:
-        spread = f"{row['random_order_mean']:.2f}±{row['random_order_std']:.2f}"
-        table.add_row(f"{row['fraction']:.0%}", *(f"{row[name]:.2f}" for name in SHOWN), spread)
-    lines: list[RenderableType] = [table]
-    correlation = result["correlation"]
-    if correlation["spearman"] is not None:
+    lines = _curves(result)
+    lines += _costliest(result.get("per_head", [])) + _correlations(result)
+    order = result.get("least_cost")
+    if order:
+        points = ", ".join(f"{row['fraction']:.0%}: {row['perplexity']:.2f}" for row in order["by_fraction"])
+        lines.append(f"heads of least estimated cost first: {points}")
+    for row in result.get("completeness", []):
+        numbers = row["costliest"]["perplexity"], row["random"]["perplexity"]
         lines.append(
-            f"rank correlation of IoU with the cost of replacing that head alone: {correlation['spearman']:+.2f} "
-            f"(p = {correlation['p_value']:.2g}, {correlation['heads']} heads)"
+            f"programs everywhere but in {row['kept']} heads: {numbers[0]:.2f} "
+            f"keeping the costliest, {numbers[1]:.2f} keeping heads at random"
         )
     return [*lines, *_failures(result)]
+
+
+def _curves(result: dict[str, Any]) -> list[RenderableType]:
+    """One table a fraction: every condition, what it adds, and what programs recover of it."""
+    perplexity = result["perplexity"]
+    low, high = perplexity["original_interval"]
+    lines: list[RenderableType] = [
+        f"{perplexity['measure']} on {result['texts']} test texts; original {perplexity['original']:.2f} "
+        f"(95 %: {low:.2f} to {high:.2f})"
+    ]
+    for row in perplexity.get("by_fraction", []):
+        if row["heads"] == 0:
+            continue
+        title = f"{row['fraction']:.0%} of the heads ({row['heads']}) replaced"
+        table = Table(title=title, title_justify="left")
+        table.add_column("in their place")
+        for name in ("draws", perplexity["measure"], "more", "95 % interval", "by text", "recovered"):
+            table.add_column(name, justify="right")
+        for name, numbers in sorted(row["conditions"].items(), key=lambda item: item[1]["perplexity"]):
+            harmful = numbers["increase_percent_interval"][0] > 0
+            share = row["recovered"].get(name, {}).get("value") if harmful else None
+            label = name.replace("_", " ")
+            table.add_row(
+                f"[bold]{label}[/bold]" if name == "programs" else label,
+                str(numbers["draws"]),
+                _number(numbers["perplexity"]),
+                _percent(numbers["increase_percent"]),
+                " to ".join(map(_percent, numbers["increase_percent_interval"])),
+                _percent(numbers["text_increase_percent"]),
+                "" if share is None else f"{share:.0%}",
+            )
+        lines.append(table)
+        if "programs_minus_mean_table" in row:
+            found = row["programs_minus_mean_table"]
+            low, high = found["interval"]
+            says = f"{found['says']} ({found['value']:+.4f} nats per token, 95 %: {low:+.4f} to {high:+.4f})"
+            lines.append(f"[red]{says}[/red]" if low > 0 else says)
+    return lines
+
+
+def _costliest(rows: list[dict[str, Any]]) -> list[RenderableType]:
+    if not rows:
+        return []
+    table = Table(title="costliest heads, in nats per token", title_justify="left")
+    table.add_column("head")
+    for name in ("IoU", "estimated", "measured"):
+        table.add_column(name, justify="right")
+    for row in sorted(rows, key=lambda row: -row["estimated_cost"])[:COSTLIEST]:
+        measured = "" if row["cost"] is None else f"{row['cost']:+.4f} ± {row['cost_standard_error']:.4f}"
+        table.add_row(row["head"], f"{row['iou']:.3f}", f"{row['estimated_cost']:+.4f}", measured)
+    return [table]
+
+
+def _correlations(result: dict[str, Any]) -> list[RenderableType]:
+    if "per_head" not in result:
+        return []
+    pairs, estimates = result["pairs"], result["estimates"]
+    told = {
+        "IoU with the measured cost of replacing that head alone": (
+            result["correlation"]["spearman"],
+            result["correlation"]["interval"],
+            f"{result['correlation']['heads']} heads",
+        ),
+        "IoU with measured cost, pairs of head and program": (
+            pairs["measured"]["spearman"],
+            pairs["measured"]["interval"],
+            f"{pairs['measured']['points']} pairs",
+        ),
+        "IoU with estimated cost within a head, over the library's programs": (
+            pairs["estimated_within_heads"]["spearman"],
+            pairs["estimated_within_heads"]["interval"],
+            f"mean over {pairs['estimated_within_heads']['heads']} heads",
+        ),
+        "estimated with measured cost": (
+            estimates["spearman"],
+            estimates["spearman_interval"],
+            f"{estimates['heads_measured']} heads",
+        ),
+    }
+    return [
+        f"rank correlation of {name}: {value:+.2f} (95 %: {interval[0]:+.2f} to {interval[1]:+.2f}; {count})"
+        for name, (value, interval, count) in told.items()
+        if value is not None
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 10_000 else f"{value:.1e}"
+
+
+def _percent(value: float) -> str:
+    return f"over {LARGEST_PERCENT:,} %" if value > LARGEST_PERCENT else f"{value:+.1f} %"
 
 
 def render_tasks(result: dict[str, Any]) -> list[RenderableType]:
@@ -37,13 +126,17 @@ def render_tasks(result: dict[str, Any]) -> list[RenderableType]:
     for name, task in result["tasks"].items():
         title = f"{name}: {task['questions']} questions, chance {task['chance']:.3f}"
         table = Table(title=title, title_justify="left")
-        table.add_column("heads", justify="right")
-        controls = [key for key in task["by_fraction"][0] if key not in ("fraction", "heads")]
-        for control in controls:
-            table.add_column(control.replace("_", " "), justify="right")
-        for row in task["by_fraction"]:
-            cells = [f"{row[key]['accuracy']:.3f} ± {row[key]['standard_error']:.3f}" for key in controls]
-            table.add_row(f"{row['fraction']:.0%}", *cells)
+        table.add_column("in the place of heads")
+        fractions = [row for row in task["by_fraction"] if row["heads"]]
+        for row in fractions:
+            table.add_column(f"{row['fraction']:.0%}", justify="right")
+        original = task["original"]
+        table.add_row("nothing", *[f"{original['accuracy']:.3f} ± {original['standard_error']:.3f}"] * len(fractions))
+        names = [key for key in task["by_fraction"][0] if key not in ("fraction", "heads")]
+        for name in names:
+            found = [row[name] for row in fractions]
+            cells = [f"{of['accuracy']:.3f} ± {of['standard_error']:.3f}" for of in found]
+            table.add_row(name.replace("_", " "), *cells)
         lines.append(table)
         if task["left_out"] or task["cut_queries"]:
             lines.append(

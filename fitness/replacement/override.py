@@ -104,7 +104,9 @@ def build_override(
         mass = whole.sum(-1, keepdim=True).to(like.device)
     weights = within_mask(weights.to(like.device), allowed, mass)
     column = [distinct.index(program) for program in heads.values()]
-    if column != list(range(len(distinct))):
+    if len(distinct) == 1:
+        weights = weights.expand(-1, len(column), -1, -1)
+    elif column != list(range(len(distinct))):
         weights = weights[:, column]
     valid = np.array([[predictions[c][row] is not None for c in column] for row in range(batch)])
     for _, index in np.argwhere(~valid):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
 from fitness.models.loading import Reader
-from fitness.replacement.heads import Assignment, replacing
+from fitness.replacement.heads import replacing
+from fitness.replacement.lower_layers import LowerLayers, without_cache
+from fitness.replacement.measurements import Measurements
+from fitness.replacement.override import Assignment
 from fitness.replacement.predictions import PredictionSource
+from fitness.replacement.sources import assignment_id
 from fitness.text.view import Text
 
 # Logits of a batch take at most this many numbers.
@@ -87,6 +92,15 @@ class Batch:
     targets: torch.Tensor
     owners: np.ndarray
 
+    def distinct_owners(self) -> np.ndarray:
+        """(texts,) indices of the texts that this batch holds predictions of, rising."""
+        return np.unique(self.owners)
+
+    def content(self) -> bytes:
+        """What distinguishes this batch from any other."""
+        arrays = (self.ids.numpy(), self.rows.numpy(), self.places.numpy())
+        return b"".join(str(array.shape).encode() + array.tobytes() for array in arrays)
+
 
 class Meter:
     """Measures one model on one list of texts, under as many assignments as wanted.
@@ -100,6 +114,8 @@ class Meter:
         source: gives the programs' predictions.
         texts: what to measure on.
         causal: whether the model is causal.
+        kept: where measurements are looked up, and kept as they are finished.
+        lower: shares the states of layers below the first replaced head; none are shared if None.
 
     Raises:
         UserError: for an encoder without a mask token.
@@ -113,6 +129,8 @@ class Meter:
         texts: Sequence[Text],
         *,
         causal: bool,
+        kept: Measurements | None = None,
+        lower: LowerLayers | None = None,
     ) -> None:
         if not causal and tokenizer.mask_token_id is None:
             raise UserError(
@@ -121,44 +139,126 @@ class Meter:
         self._model = model
         self._reader = Reader(tokenizer)
         self._source = source
-        self._texts = texts
-        self._batches = list(_causal(texts, _rows_at_once) if causal else _masked(texts, tokenizer, _rows_at_once))
+        self._kept = kept or Measurements()
+        self._lower = lower if lower is not None and lower.works else None
+        self._options = without_cache(model)
+        self._texts = len(texts)
+        self._batches = batches_of(texts, tokenizer, causal=causal, rows_at_once=_rows_at_once)
 
     def measure(
         self, assignments: Mapping[Any, Assignment], progress: Callable[[int, int], None] | None = None
     ) -> dict[Any, Scores]:
-        """Scores of each assignment.
+        """Scores of each assignment; what is kept is not measured again, nor what stands under two names twice.
 
-        Texts come in the outer loop, so that predictions are needed for one batch at a time.
+        Texts come in the outer loop, so that predictions and states are needed for one batch at a time.
+
+        Args:
+            assignments: name -> what takes the place of which heads; all sources have ids.
+            progress: called with the measurements done and all, one for each batch and different assignment.
         """
-        totals = {name: np.zeros((4, len(self._texts))) for name in assignments}
-        with torch.no_grad():
-            for index, batch in enumerate(self._batches):
-                original = self._log_probabilities({}, batch)
-                for number, (name, assignment) in enumerate(assignments.items()):
-                    found = self._log_probabilities(assignment, batch) if assignment else original
-                    _add(totals[name], batch, original, found)
-                    if progress is not None:
-                        progress(index * len(assignments) + number + 1, len(self._batches) * len(assignments))
-        return {name: Scores(*total) for name, total in totals.items()}
+        ids = {name: assignment_id(assignment) for name, assignment in assignments.items()}
+        different = {ids[name]: assignment for name, assignment in assignments.items()}
+        totals = {identity: np.zeros((4, self._texts)) for identity in different}
+        done, total = 0, len(different) * len(self._batches)
+        for batch in self._batches:
+            original: _Original | None = None
+            for identity, assignment in different.items():
+                key = self._kept.key("scores", batch.content(), identity)
+                found = self._kept.get(key)
+                if found is None:
+                    original = original or self._read_original(batch)
+                    found = self._kept.put(key, self._score(assignment, batch, original))
+                totals[identity][:, batch.distinct_owners()] += found
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        return {name: Scores(*totals[identity]) for name, identity in ids.items()}
 
-    def _log_probabilities(self, assignment: Assignment, batch: Batch) -> torch.Tensor:
-        with replacing(self._model, assignment, self._reader, self._source):
-            logits = self._model(input_ids=batch.ids.to(self._model.device)).logits
-        return torch.log_softmax(logits[batch.rows, batch.places].float(), dim=-1)
+    def _read_original(self, batch: Batch) -> _Original:
+        with self._lower.recorded() if self._lower else contextlib.nullcontext():
+            return _Original.of(self._logits({}, batch), batch)
+
+    def _score(self, assignment: Assignment, batch: Batch, original: _Original) -> np.ndarray:
+        """(4, texts) loss, predictions, divergence and agreement, summed over each of the batch's texts."""
+        if not assignment:
+            found = original.scores()
+        else:
+            first = min(layer for layer, _ in assignment)
+            with self._lower.from_layer(first) if self._lower else contextlib.nullcontext():
+                found = original.compared_with(self._logits(assignment, batch), batch)
+        owners = batch.distinct_owners()
+        sums = np.zeros((4, len(owners)))
+        np.add.at(sums.T, np.searchsorted(owners, batch.owners), found.T)
+        return sums
+
+    def _logits(self, assignment: Assignment, batch: Batch) -> torch.Tensor:
+        """(predictions, vocabulary) float32."""
+        with torch.no_grad(), replacing(self._model, assignment, self._reader, self._source):
+            logits = self._model(input_ids=batch.ids.to(self._model.device), **self._options).logits
+        return logits[batch.rows, batch.places].float()
 
 
-def _add(total: np.ndarray, batch: Batch, original: torch.Tensor, found: torch.Tensor) -> None:
-    loss = -found.gather(1, batch.targets.to(found.device)[:, None])[:, 0]
-    divergence = (original.exp() * (original - found)).sum(-1)
-    agreed = original.argmax(-1) == found.argmax(-1)
-    for row, values in enumerate((loss, torch.ones_like(loss), divergence, agreed)):
-        np.add.at(total[row], batch.owners, values.double().cpu().numpy())
+@dataclass(frozen=True)
+class _Original:
+    """What the model as it is says of a batch.
+
+    Attributes:
+        probabilities: (predictions, vocabulary).
+        negative_entropy: (predictions,) in nats.
+        loss: (predictions,) in nats.
+        best: (predictions,) the likeliest token.
+    """
+
+    probabilities: torch.Tensor
+    negative_entropy: torch.Tensor
+    loss: torch.Tensor
+    best: torch.Tensor
+
+    @classmethod
+    def of(cls, logits: torch.Tensor, batch: Batch) -> _Original:
+        best = logits.argmax(-1)
+        logarithms = torch.log_softmax(logits, dim=-1)
+        loss = -logarithms.gather(1, batch.targets.to(logits.device)[:, None])[:, 0]
+        probabilities = logarithms.exp()
+        return cls(probabilities, torch.linalg.vecdot(probabilities, logarithms), loss, best)
+
+    def scores(self) -> np.ndarray:
+        return _stacked(self.loss, torch.zeros_like(self.loss), torch.ones_like(self.loss))
+
+    def compared_with(self, logits: torch.Tensor, batch: Batch) -> np.ndarray:
+        # Without an array of log-probabilities: the vocabulary is what takes the time here.
+        normaliser = torch.logsumexp(logits, dim=-1)
+        loss = normaliser - logits.gather(1, batch.targets.to(logits.device)[:, None])[:, 0]
+        expected = torch.linalg.vecdot(self.probabilities, logits)
+        divergence = (self.negative_entropy - expected + normaliser).clamp(min=0)
+        return _stacked(loss, divergence, (logits.argmax(-1) == self.best).float())
+
+
+def _stacked(loss: torch.Tensor, divergence: torch.Tensor, agreed: torch.Tensor) -> np.ndarray:
+    return torch.stack([loss, torch.ones_like(loss), divergence, agreed]).double().cpu().numpy()
 
 
 def _rows_at_once(n: int) -> int:
     # A vocabulary of 50,000 and 16 rows of 64 tokens make 51 million numbers; shorter rows, more of them.
     return max(1, min(LARGEST_BATCH, BATCH_NUMBERS // (50_000 * n)))
+
+
+def batches_of(
+    texts: Sequence[Text],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    causal: bool,
+    rows_at_once: Callable[[int], int],
+) -> list[Batch]:
+    """Texts in batches of equal length, so that none is padded.
+
+    Args:
+        texts: the texts.
+        tokenizer: the model's tokenizer.
+        causal: whether each token is predicted from those before it; otherwise each is masked in a row of its own.
+        rows_at_once: tokens of a row -> the most rows of that length in a batch.
+    """
+    return list(_causal(texts, rows_at_once) if causal else _masked(texts, tokenizer, rows_at_once))
 
 
 def _causal(texts: Sequence[Text], rows_at_once: Callable[[int], int]) -> Iterator[Batch]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from transformers import PreTrainedModel
 
-from fitness.models.hooks import attention_route, uses_interface
 from fitness.program import Program
-from fitness.replacement.override import FixedOutput, Head, Source
+from fitness.replacement.override import Head, Source
 from fitness.text.view import Text
 
 UNIFORM = Program.parse("def program(text):\n    return np.ones((text.n, text.n))\n")
@@ -30,68 +27,64 @@ class Nothing:
         return np.zeros((text.n, text.n), dtype=np.float32)
 
 
-@dataclass(frozen=True, eq=False)
 class Table:
-    """Attention by (query, key) position, whatever the text.
+    """Attention by position, whatever the text.
 
     Attributes:
         id: tells it from others.
-        rows: (L, L) float32 that sum to 1 along rows, masked; L is at least the length of any text to come.
+
+    Args:
+        name: what is tabled, for the id.
+        predict: number of tokens n -> (n, n) float32 weights, rows as they shall count.
+        length: the number of tokens by whose prediction the table is known.
     """
 
-    id: str
-    rows: np.ndarray
+    def __init__(self, name: str, predict: Callable[[int], np.ndarray], length: int) -> None:
+        self._predict = predict
+        self._known = (length, predict(length))
+        self.id = content_id(name, self._known[1])
 
     def __call__(self, text: Text) -> np.ndarray:
-        """(n, n) the table's corner."""
-        return self.rows[: text.n, : text.n]
+        """(n, n) weights; texts of equal length come one after the other, so the last answer is remembered."""
+        if self._known[0] != text.n:
+            self._known = (text.n, self._predict(text.n))
+        return self._known[1]
 
 
-@dataclass(frozen=True, eq=False)
 class OtherText:
-    """The head's own attention on another text, at least as long (resample ablation).
+    """The head's own attention on another text (resample ablation).
+
+    A text's token ids choose the other text among those at least as long, so that the choice is the same at every call
+    and for every head. Of a longer text, the beginning is taken.
 
     Attributes:
         id: tells it from others.
-        tables: attention on each of the other texts.
+
+    Args:
+        name: of the head and what the texts are, for the id.
+        attention: index of another text -> (m, m) the head's attention there.
+        lengths: tokens m of the other texts.
     """
 
-    id: str
-    tables: Sequence[Table]
+    def __init__(self, name: str, attention: Callable[[int], np.ndarray], lengths: Sequence[int]) -> None:
+        self.id = name
+        self._attention = attention
+        self._lengths = lengths
 
-    def __call__(self, text: Text) -> np.ndarray:
-        """(n, n) attention on a text that this one's token ids choose, so that it is the same at every call."""
-        fitting = [table for table in self.tables if len(table.rows) >= text.n]
-        chosen = int.from_bytes(hashlib.sha256(text.ids.tobytes()).digest()[:8]) % len(fitting)
-        return fitting[chosen](text)
+    def __call__(self, text: Text) -> np.ndarray | None:
+        """(n, n) weights, rows sum to 1; None, so that the head keeps its own, where no other text is long enough."""
+        fitting = [index for index, length in enumerate(self._lengths) if length >= text.n]
+        if not fitting:
+            return None
+        chosen = fitting[int.from_bytes(hashlib.sha256(text.ids.tobytes()).digest()[:8]) % len(fitting)]
+        corner = np.asarray(self._attention(chosen), dtype=np.float32)[: text.n, : text.n]
+        total = corner.sum(axis=1, keepdims=True)
+        return corner / np.where(total > 0, total, 1)
 
 
 def content_id(kind: str, array: np.ndarray) -> str:
     """An id that two sources share only if they are alike."""
     return f"{kind}:{hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:24]}"
-
-
-def mean_outputs(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, FixedOutput] | None:
-    """Each head's mean output over all tokens of texts (mean ablation); None where outputs are out of reach."""
-    if not uses_interface(model):
-        return None
-    sums: dict[int, np.ndarray] = {}
-    tokens = 0
-
-    def add(layer: int, output: torch.Tensor) -> None:
-        total = output.double().sum((0, 1)).cpu().numpy()  # (heads, width)
-        sums[layer] = sums.get(layer, 0) + total
-
-    with torch.no_grad(), attention_route(model, observe_output=add):
-        for text in texts:
-            model(input_ids=torch.tensor([text.ids.tolist()], device=model.device))
-            tokens += text.n
-    means = {layer: (total / tokens).astype(np.float32) for layer, total in sums.items()}
-    return {
-        Head(layer, head): FixedOutput(content_id("mean_output", vector), vector)
-        for layer, vectors in means.items()
-        for head, vector in enumerate(vectors)
-    }
 
 
 def source_id(source: Source) -> str:

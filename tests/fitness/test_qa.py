@@ -7,15 +7,20 @@ import pytest
 import torch
 
 from fitness.errors import UserError
+from fitness.heads import Head
 from fitness.models.loading import Reader
 from fitness.program import Program
 from fitness.replacement import replacing
-from fitness.replacement.qa import answered, encode, evaluate_tasks, log_likelihoods
-from fitness.replacement.questions import HUB_TASKS, Question, read_questions
+from fitness.replacement.measurements import Measurements
+from fitness.replacement.sources import Table
+from fitness.replacement.studies.choices import answered, encode, log_likelihoods
+from fitness.replacement.studies.conditions import Explanation
+from fitness.replacement.studies.questions import HUB_TASKS, Question, read_questions
+from fitness.replacement.studies.tasks import evaluate_tasks
 from fitness.sandbox import Limits, Sandbox
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")
-ASSIGNMENT = {(layer, head): PREVIOUS for layer in range(3) for head in range(4)}
+ASSIGNMENT = {Head(layer, head): PREVIOUS for layer in range(3) for head in range(4)}
 IOU = dict.fromkeys(ASSIGNMENT, 0.5)
 QUESTIONS = [
     Question("The fox dropped his ball into the river. Now the ball is", ("wet.", "made of bread and very old."), 0),
@@ -163,7 +168,7 @@ def by_hand(model, tokenizer, question, choice):
 
 
 @pytest.mark.parametrize("assignment", [{}, ASSIGNMENT])
-def test_likelihoods_in_padded_batches_are_those_of_single_rows(model, tokenizer, assignment):
+def test_likelihoods_in_batches_are_those_of_single_rows(model, tokenizer, assignment):
     kept, choices = encode(QUESTIONS, tokenizer, 128)
     source, reader = model_zoo.run_directly(), Reader(tokenizer)
     found = log_likelihoods(model, reader, source, choices, {"it": assignment})["it"]
@@ -208,7 +213,10 @@ def evaluate(model, tokenizer, **options):
 
     options = {"seed": 0, "fractions": [0, 0.5, 1]} | options
     tasks = options.pop("tasks", {"own": QUESTIONS})
-    return evaluate_tasks(model, tokenizer, tasks, options.pop("assignment", ASSIGNMENT), IOU, make_sandbox, **options)
+    table = Table("mean_table", lambda n: np.eye(n), 64)
+    assignment = options.pop("assignment", ASSIGNMENT)
+    explanation = Explanation(assignment, IOU, fitted={"mean_table": dict.fromkeys(assignment, table)})
+    return evaluate_tasks(model, tokenizer, tasks, explanation, make_sandbox, **options)
 
 
 def test_tasks_are_plain_json_with_chance_and_errors(model, tokenizer):
@@ -219,7 +227,7 @@ def test_tasks_are_plain_json_with_chance_and_errors(model, tokenizer):
     assert task["questions"] == 5
     assert [row["heads"] for row in task["by_fraction"]] == [0, 6, 12]
     assert task["by_fraction"][0]["programs"] == task["by_fraction"][0]["uniform"] == task["original"]
-    for control in ("programs", "uniform", "first_token", "random_programs"):
+    for control in ("programs", "mean_table", "zero", "uniform", "first_token", "random_programs"):
         found = task["by_fraction"][2][control]
         share = found["accuracy"]
         assert found["standard_error"] == pytest.approx(np.sqrt(share * (1 - share) / 4))
@@ -233,6 +241,15 @@ def test_accuracy_with_heads_replaced_is_that_of_the_replaced_model(model, token
         scores = [[by_hand(model, tokenizer, q, choice) / len(choice) for choice in q.choices] for q in QUESTIONS]
     expected = np.mean([int(np.argmax(s)) == q.gold for s, q in zip(scores, QUESTIONS, strict=True)])
     assert found["accuracy"] == pytest.approx(expected)
+
+
+def test_interrupted_tasks_go_on_and_read_nothing_twice(model, tokenizer, tmp_path):
+    whole = evaluate(model, tokenizer)
+    evaluate(model, tokenizer, tasks={"own": QUESTIONS[:3]}, kept=Measurements(tmp_path / "kept"))
+    assert evaluate(model, tokenizer, kept=Measurements(tmp_path / "kept")) == whole
+    before = (tmp_path / "kept").read_bytes()
+    assert evaluate(model, tokenizer, kept=Measurements(tmp_path / "kept")) == whole
+    assert (tmp_path / "kept").read_bytes() == before
 
 
 def test_what_cannot_be_scored_is_refused(model, tokenizer):

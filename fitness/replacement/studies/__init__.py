@@ -1,0 +1,1 @@
+"""Studies of replacement: what `headscribe replace` and `headscribe tasks` measure, stage by stage."""
