@@ -21,7 +21,8 @@ from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
 from fitness.scoring.pool import Pool, Task, split_evenly
-from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk
+from fitness.scoring.purity import IMPURE
+from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk, repeat_chunk
 
 INTERNAL_ERRORS_IN_A_ROW = 20
 
@@ -117,7 +118,25 @@ class Campaign:
             ProgramRecord.of(first + index, program, step, evaluation)
             for index, (program, evaluation) in enumerate(zip(programs, evaluations, strict=True))
         ]
-        self._commit(step, records, proposals)
+        self._commit(step, self._repeated(programs, records), proposals)
+
+    def _repeated(self, programs: list[Program], records: list[ProgramRecord]) -> list[ProgramRecord]:
+        """Runs programs again that would become elites; what is not the same to the last bit failed."""
+        grid = self.state.grid
+        doubtful = [
+            (record.number, program, record.evaluation.marks)
+            for program, record in zip(programs, records, strict=True)
+            if record.iou is not None
+            and record.evaluation.descriptors is not None
+            and grid.would_add(record.iou, record.evaluation.descriptors, length=record.length, key=record.id)
+        ]
+        chunks = split_evenly([(program, seen) for _, program, seen in doubtful], self.pool.workers)
+        same = [
+            each for found in self.pool.run([(repeat_chunk, (self.spec, chunk)) for chunk in chunks]) for each in found
+        ]
+        impure = {number for (number, _, _), repeats in zip(doubtful, same, strict=True) if not repeats}
+        failed = Evaluation(FailureKind.IMPURE, IMPURE)
+        return [replace(r, evaluation=failed, iou=None) if r.number in impure else r for r in records]
 
     def _run_beside(self, tasks: list[Task], through: int | None = None) -> list[Any]:
         """Runs tasks beside the preparation of all steps planned (`through` a step); returns the tasks' results."""

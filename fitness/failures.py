@@ -49,6 +49,7 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout", True, True
     EARLY_EXIT = "early exit", True
     CRASH = "crash"  # ended by a signal
+    IMPURE = "impure", True, True  # gave other weights for the same text
     DEGENERATE = "degenerate", True, True  # ran, and says nothing
 
     # Of replies in which no program was found.

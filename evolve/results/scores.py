@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def score_programs(
         the (heads, programs, texts) score table, NaN where a program failed, and the evaluation of each program.
     """
     attention, spec, _ = captured(config, listener)
-    found = make_pool(config, listener).evaluate(spec, list(programs.values()), "held_out")
+    found = make_pool(config, listener).evaluate(replace(spec, quotes=True), list(programs.values()), "held_out")
     texts = text_names(spec.attention)[spec.fit : spec.fit + spec.held_out]
     table = table_of(found, attention.labels, list(programs), texts, failed=float("nan"))
     return table, dict(zip(programs, found, strict=True))

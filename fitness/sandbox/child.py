@@ -11,6 +11,7 @@ import signal
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from fitness.sandbox.buffer import Buffer, Report
 from fitness.sandbox.confine import Confinement
 from fitness.sandbox.namespace import Namespace
 from fitness.sandbox.outcome import Layers, Limits
+from fitness.sandbox.shuffle import Shuffle
 from fitness.sandbox.static_check import check_source
 from fitness.scoring.contract import ContractError
 from fitness.text.view import Text
@@ -41,6 +43,7 @@ class Job:
         limits: CPU time and memory.
         layers: what holds the program.
         memory: bytes of address space that the server has.
+        shuffle: a number by which memory is laid out and filled in another way, or None.
     """
 
     source: str
@@ -50,6 +53,7 @@ class Job:
     limits: Limits
     layers: Layers
     memory: int
+    shuffle: int | None = None
 
 
 def run_child(
@@ -73,7 +77,8 @@ def run_child(
         os._exit(1)
     report = Report(FailureKind.MEMORY, "more memory than allowed")
     try:
-        runner = Runner(job.source, job.seed, namespace, static=job.layers.static)
+        shuffle = None if job.shuffle is None else Shuffle(job.shuffle)
+        runner = Runner(job.source, job.seed, namespace, static=job.layers.static, shuffle=shuffle)
         report = runner.run(job.texts, buffer.writer([text.n for text in job.texts]))
     except BaseException as error:  # whatever a program raises, even from the formatting of what it raised
         ballast.close()
@@ -87,11 +92,14 @@ def run_child(
 class Runner:
     """Compiles a program once and runs it on texts; each text meets fresh globals and its own random numbers."""
 
-    def __init__(self, source: str, seed: str, namespace: Namespace, *, static: bool) -> None:
+    def __init__(
+        self, source: str, seed: str, namespace: Namespace, *, static: bool, shuffle: Shuffle | None = None
+    ) -> None:
         self._source = source
         self._seed = seed
         self._namespace = namespace
         self._static = static
+        self._shuffle = shuffle
 
     def run(self, texts: Sequence[Text], store: Callable[[int, np.ndarray], None]) -> Report:
         """Calls the program for every text; its failure is the report's content."""
@@ -99,7 +107,7 @@ class Runner:
         try:
             tree = parse_tree(self._source)
             if self._static:
-                check_source(tree)
+                check_source(tree, guard=True)
             code = _compile(tree)
             for position, text in enumerate(texts):
                 store(position, self._weights(code, text))
@@ -116,15 +124,18 @@ class Runner:
         return Report()
 
     def _weights(self, code: types.CodeType, text: Text) -> np.ndarray:
-        if "random" in self._source:
-            digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
-            self._namespace.seeds.start(int.from_bytes(digest.digest()[:16], "little"))
-        names = self._namespace.globals()
+        if self._shuffle:
+            self._shuffle.again()
+        names = self._namespace.globals(partial(self._entropy, text))
         exec(code, names)
         entry = names.get(ENTRY)
         if entry is None:
             raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
         return as_weights(entry(text), text.n)
+
+    def _entropy(self, text: Text) -> int:
+        digest = hashlib.sha256(f"{self._seed}\0{text.string}\0{text.n}".encode("utf-8", "replace"))
+        return int.from_bytes(digest.digest()[:16], "little")
 
 
 def as_weights(returned: object, n: int) -> np.ndarray:

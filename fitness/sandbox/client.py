@@ -24,6 +24,7 @@ from fitness.text.view import Text
 MESSAGE_CHARACTERS = 400
 ATTEMPTS = 2
 _KILLED = "killed by the system, which may be short of memory"
+_LOST = "the server that runs programs was lost"
 # How a child ends that could not confine itself; see `fitness.sandbox.child`.
 _NOT_CONFINED = signal.SIGUSR1
 
@@ -38,6 +39,8 @@ class Sandbox:
         mode: "strict", or "degraded": without the kernel's confinement, where the system has none.
         limits: what one run may use.
         layers: which layers hold a program; all, but where a test asks what each is worth alone.
+        shuffled: lay out memory in another way in every run, and fill what is not written: for second runs, in which
+            what depends on either shows.
 
     Raises:
         SandboxUnavailable: where programs cannot be run as asked; the message says what can be done.
@@ -50,11 +53,13 @@ class Sandbox:
         mode: Mode = "strict",
         limits: Limits = Limits(),  # noqa: B008 - frozen
         layers: Layers = Layers(),  # noqa: B008 - frozen
+        shuffled: bool = False,
     ) -> None:
         if mode not in ("strict", "degraded"):
             raise ValueError(f"mode must be strict or degraded, not {mode!r}")
         self.limits = limits
         self._static = layers.static
+        self._shuffled = shuffled
         self._kernel = layers.kernel and mode == "strict"
         self._texts = list(texts)
         self._lock = threading.Lock()
@@ -98,10 +103,12 @@ class Sandbox:
             wanted = [int(index) for index in (range(len(self._texts)) if indices is None else indices)]
             lengths = [int(self._texts[index].n) for index in wanted]
             outcome = self._attempt(program, wanted, lengths)
-            for _ in range(ATTEMPTS - 1):
+            if outcome.message == _LOST or outcome.message == _KILLED:
                 # Killed from outside, by a person or for want of memory: not the program's doing, so it runs again.
-                if outcome.failure is FailureKind.INTERNAL or outcome.message == _KILLED:
-                    outcome = self._attempt(program, wanted, lengths)
+                # A server that is lost twice with one program is.
+                outcome = self._attempt(program, wanted, lengths)
+                if outcome.message == _LOST:
+                    outcome = Outcome(FailureKind.CRASH, "ended the server that ran it, twice")
             return outcome
 
     def close(self) -> None:
@@ -134,6 +141,7 @@ class Sandbox:
             "memory_mb": self.limits.memory_mb,
             "static": self._static,
             "kernel": self._kernel,
+            "shuffle": secrets.randbits(32) if self._shuffled else None,
         }
         try:
             if self._server.owner != os.getpid() or self._server.closed:
@@ -141,8 +149,10 @@ class Sandbox:
                 self._server.close()
                 self._start()
             status, killed, seconds = self._server.run(request, self._texts, lengths, self.limits)
-        except (Closed, SandboxUnavailable) as error:
-            return Outcome(FailureKind.INTERNAL, _printable(f"the server that runs programs was lost: {error}"))
+        except Closed:
+            return Outcome(FailureKind.INTERNAL, _LOST)
+        except SandboxUnavailable as error:
+            return Outcome(FailureKind.INTERNAL, _printable(f"no server to run programs: {error}"))
         report = self._server.buffer.read_report(nonce)
         ended = self._how_it_ended(status, killed, seconds, report)
         if ended is not None:

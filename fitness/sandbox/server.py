@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import unicodedata  # noqa: F401 - the parser asks for it where names are not ASCII, and a child cannot import it
 import warnings
 from typing import Any
 
@@ -166,6 +167,7 @@ class Server:
             limits,
             Layers(message["static"], message["kernel"]),
             self._memory,
+            message["shuffle"],
         )
         server = os.getpid()
         child = _fork()

@@ -4,62 +4,25 @@ from __future__ import annotations
 
 import ast
 import builtins
-import collections
-import itertools
-import math
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from fitness.errors import closest
 from fitness.failures import FailureKind
 from fitness.program import ProgramError, parse_tree
-from fitness.text.tokenizer_view import ENCODED, Encoding, Ids, TokenizerView
-from fitness.text.view import Text
-
-MODULES = ("numpy", "math", "re", "collections", "itertools", "string")
-_SUBMODULES = ("numpy.random", "numpy.linalg", "numpy.fft")
-
-BUILTINS = frozenset(
-    "abs all any ascii bin bool bytearray bytes callable chr complex dict divmod enumerate filter float format "
-    "frozenset getattr hasattr hash hex int isinstance issubclass iter len list map max min next oct ord pow print "
-    "range repr reversed round set slice sorted str sum tuple type zip True False None NotImplemented Ellipsis "
-    "ArithmeticError AssertionError AttributeError Exception FloatingPointError IndexError KeyError LookupError "
-    "NameError NotImplementedError OverflowError RecursionError RuntimeError StopIteration TypeError UnicodeError "
-    "ValueError Warning ZeroDivisionError".split()
+from fitness.sandbox.allowed import (
+    ATTRIBUTES_DENIED,
+    BUILTINS,
+    CALLED_ONLY,
+    LITERAL_ONLY,
+    MODULES,
+    OWN_ATTRIBUTES,
+    SUBMODULES,
+    known_attributes,
+    module_names,
 )
-
-# What numpy offers beyond computing: files, other memory, arbitrary objects, its own internals.
-_NUMPY_DENIED = frozenset(
-    "DataSource asmatrix bmat broadcast char core ctypeslib dtypes exceptions f2py from_dlpack frombuffer fromfile "
-    "frompyfunc fromregex fromstring genfromtxt get_include getbufsize info lib load loadtxt ma mat matlib matrix "
-    "memmap nested_iters object_ polynomial rec recarray record save savetxt savez savez_compressed seterrcall "
-    "setbufsize show_config show_runtime strings test testing typing void".split()
-)
-_RANDOM_DENIED = frozenset("get_state set_state get_bit_generator set_bit_generator test bit_generator mtrand".split())
-_RE_DENIED = frozenset("template Scanner purge".split())
-_STRING_ALLOWED = frozenset(
-    "ascii_letters ascii_lowercase ascii_uppercase capwords digits hexdigits octdigits printable punctuation "
-    "whitespace".split()
-)
-_COLLECTIONS_ALLOWED = frozenset("ChainMap Counter OrderedDict defaultdict deque namedtuple".split())
-
-# Names that lead from a value to the interpreter, to raw memory or to files, and could pass for a program's own.
-_ATTRIBUTES_DENIED = frozenset(
-    "ag_await ag_code ag_frame base builtins byteswap co_code cr_await cr_code cr_frame cr_origin ctypes data dump "
-    "dumps f_back f_builtins f_code f_globals f_locals format_map func_code func_globals getfield gi_code gi_frame "
-    "gi_yieldfrom mro newbyteorder setfield setflags strides tb_frame tb_lasti tb_next tofile with_traceback".split()
-)
-_KNOWN_TYPES = (
-    *(Text, TokenizerView, Encoding, Ids, np.ndarray, np.dtype, np.generic, np.float64, np.int64, np.str_, np.bool_),
-    *(np.random.Generator, np.random.RandomState, np.finfo, np.iinfo, np.nditer, np.ufunc, np.vectorize, np.poly1d),
-    *(str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, range, slice),
-    *(re.Pattern, re.Match, collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque),
-    *(collections.ChainMap, itertools.chain),
-)
+from fitness.sandbox.guards import guard_call, guard_own, guard_write, needs_guard
 
 # Names that are bound before a program begins.
 _GIVEN = {"np": "numpy"}
@@ -76,6 +39,9 @@ _BINDING_NODES = frozenset(
     {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.alias, ast.Global, ast.Nonlocal, ast.ImportFrom}
     | {ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping}
 )
+# Builtins that ask for an attribute by its name.
+_ASKING = frozenset({"getattr", "hasattr"})
+_SPECIAL = CALLED_ONLY | LITERAL_ONLY
 # Nothing is to be said of them, only of what is in them.
 _HARMLESS_NODES = frozenset(
     {ast.Module, ast.arguments, ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.While, ast.If, ast.Expr, ast.IfExp}
@@ -84,56 +50,22 @@ _HARMLESS_NODES = frozenset(
 )
 
 
-@cache
-def module_names(module: str) -> Mapping[str, object]:
-    """What a program may use of a module that it may import, by name.
-
-    Args:
-        module: one of `MODULES`, or `numpy.random`, `numpy.linalg`, `numpy.fft`.
-    """
-    tests: dict[str, tuple[object, Callable[[str], bool]]] = {
-        "numpy": (np, lambda name: name in np.__all__ and name not in _NUMPY_DENIED),
-        "numpy.random": (np.random, lambda name: name in np.random.__all__ and name not in _RANDOM_DENIED),
-        "numpy.linalg": (np.linalg, lambda name: name in np.linalg.__all__),
-        "numpy.fft": (np.fft, lambda name: name in np.fft.__all__),
-        "math": (math, lambda name: True),
-        "re": (re, lambda name: name in re.__all__ and name not in _RE_DENIED),
-        "collections": (collections, lambda name: name in _COLLECTIONS_ALLOWED),
-        "itertools": (itertools, lambda name: True),
-        "string": (string, lambda name: name in _STRING_ALLOWED),
-    }
-    source, allowed = tests[module]
-    return {name: getattr(source, name) for name in dir(source) if not name.startswith("_") and allowed(name)}
-
-
-@cache
-def known_attributes() -> frozenset[str]:
-    """Public attribute names of everything that a program can come to hold, the forbidden ones taken out."""
-    names = {name for known in _KNOWN_TYPES for name in dir(known)} | {"args", *ENCODED}
-    text = Text(["a"])
-    names.update([*vars(text), *vars(text.tokenizer)])
-    for module in (*MODULES, *_SUBMODULES):
-        names.update(module_names(module))
-    return frozenset(name for name in names if not name.startswith("_")) - _ATTRIBUTES_DENIED
-
-
-def allowed_attribute(name: str, own: frozenset[str] = frozenset()) -> bool:
-    """Whether a program may speak of an attribute; `own` are names that it defines itself."""
-    return not name.startswith("_") and name not in _ATTRIBUTES_DENIED and (name in known_attributes() or name in own)
-
-
-def check_source(source: str | ast.Module) -> None:
+def check_source(source: str | ast.Module, *, guard: bool = False) -> None:
     """Checks a program before anything of it is run.
 
     Args:
         source: source text or its syntax tree.
+        guard: put guards into the tree, once it has passed, where only running it can tell: `fitness.sandbox.guards`.
 
     Raises:
         ProgramError: "syntax" where it does not parse, "rejected" where it uses what programs cannot have; with line.
     """
     if isinstance(source, str):
         source = parse_tree(source)
-    _Checker(source).check()
+    checker = _Checker(source)
+    checker.check()
+    if guard:
+        checker.guard()
 
 
 class _Checker:
@@ -146,6 +78,8 @@ class _Checker:
         self._attributes: list[ast.Attribute] = []
         self._others: list[ast.AST] = []
         self._unread: set[int] = set()
+        # Nodes that are called, and not only named.
+        self._called: set[int] = set()
         self._lazy_annotations = False
         self._offences: list[tuple[int, str]] = []
         self._collect(tree)
@@ -198,29 +132,46 @@ class _Checker:
         """Raises a `ProgramError` for the first offence, by line."""
         for node in self._others:
             self._offences += [(getattr(node, "lineno", 0), message) for message in self._messages(node)]
-        known, own = known_attributes(), frozenset(self._own) - _ATTRIBUTES_DENIED
+        known = known_attributes()
         unread = self._unread if self._lazy_annotations else set()
         for attribute in self._attributes:
             value = attribute.value
             if id(attribute) in unread:
                 continue
             of_module = type(value) is ast.Attribute or (type(value) is ast.Name and value.id in self._modules)
-            if of_module or attribute.attr not in known:
-                self._offences += [(attribute.lineno, each) for each in self._attribute_messages(attribute, own)]
+            if of_module or attribute.attr not in known or attribute.attr in _SPECIAL:
+                self._offences += [(attribute.lineno, each) for each in self._attribute_messages(attribute)]
         for name in self._loads:
             known_name = name.id in self._bound or name.id in BUILTINS or name.id in _GIVEN
+            if name.id in _ASKING and id(name) not in self._called:
+                self._offences.append(
+                    (name.lineno, f"`{name.id}` can be called only, with an attribute's name in quotes")
+                )
             if not known_name and id(name) not in unread:
                 self._offences.append((name.lineno, self._name_message(name.id)))
         if self._offences:
             line, message = min(self._offences)
             raise ProgramError(FailureKind.REJECTED, message, line or None)
 
+    def guard(self) -> None:
+        """Puts guards where an attribute is written, an array of any type made, or a name used for two things."""
+        own = self._own & OWN_ATTRIBUTES
+        for attribute in self._attributes:
+            if type(attribute.ctx) is not ast.Load:
+                guard_write(attribute)
+            elif attribute.attr in own:
+                guard_own(attribute)
+        for node in self._others:
+            if isinstance(node, ast.Call) and needs_guard(node):
+                guard_call(node)
+
     def _messages(self, node: ast.AST) -> Iterator[str]:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from _import_messages(node)
         elif isinstance(node, ast.Call):
             self._own.update(_named_tuple_fields(node))
-            yield from _call_messages(node)
+            self._called.add(id(node.func))
+            yield from self._call_messages(node)
         elif isinstance(node, ast.ClassDef) and node.keywords:
             yield "a class cannot have keywords such as metaclass"
         elif isinstance(node, ast.keyword) and node.arg == "dtype" and _is_object_dtype(node.value):
@@ -234,7 +185,7 @@ class _Checker:
         exists = "cannot be used in programs" if hasattr(builtins, name) else "is not defined"
         return f"`{name}` {exists}{_nearest(name, BUILTINS | self._bound)}"
 
-    def _attribute_messages(self, node: ast.Attribute, own: frozenset[str]) -> Iterator[str]:
+    def _attribute_messages(self, node: ast.Attribute) -> Iterator[str]:
         name = node.attr
         module = _module_of(node.value, self._modules)
         if name.startswith("_"):
@@ -243,10 +194,48 @@ class _Checker:
             names = module_names(module)
             if type(node.ctx) is not ast.Load:
                 yield f"`{module}` cannot be changed"
-            elif name not in names and f"{module}.{name}" not in _SUBMODULES:
+            elif name not in names and f"{module}.{name}" not in SUBMODULES:
                 yield f"`{module}` offers programs no `{name}`{_nearest(name, names)}"
-        elif name not in known_attributes() and name not in own:
+        elif name in LITERAL_ONLY and id(node) not in self._called:
+            yield f"`{name}` can be called only, on a string literal; an f-string does the same"
+        elif name in CALLED_ONLY and id(node) not in self._called:
+            yield f"`{name}` can be called only"
+        elif name not in known_attributes() and not self._is_own(name):
             yield f"the attribute `{name}` is not known to programs{_nearest(name, known_attributes())}"
+
+    def _is_own(self, name: str) -> bool:
+        return name in self._own and (name not in ATTRIBUTES_DENIED or name in OWN_ATTRIBUTES)
+
+    def _call_messages(self, node: ast.Call) -> Iterator[str]:
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in _ASKING:
+            name = node.args[1] if len(node.args) >= 2 else None
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                yield f"`{function.id}` takes the name of an attribute in quotes, not a computed one"
+            elif name.value.startswith("_"):
+                yield f"the attribute `{name.value}` begins with an underscore, which programs cannot use"
+            elif function.id == "getattr" and (name.value in ATTRIBUTES_DENIED | CALLED_ONLY | LITERAL_ONLY):
+                yield f"the attribute `{name.value}` cannot be asked for by `getattr`"
+        elif isinstance(function, ast.Attribute) and function.attr == "format":
+            template = function.value
+            if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
+                yield "`format` can be called on a string literal only; an f-string does the same"
+            elif _reads_attributes(template.value):
+                yield "`format` cannot read attributes or elements; an f-string can"
+        elif isinstance(function, ast.Attribute) and function.attr in CALLED_ONLY and _names_objects(node.args):
+            yield "arrays of objects cannot be made"
+
+
+def _reads_attributes(template: str) -> bool:
+    """Whether a field of a format string, or one within it, is more than a number or a name."""
+    try:
+        fields = list(string.Formatter().parse(template))
+    except ValueError:
+        return False
+    return any(
+        (field is not None and re.search(r"[.\[]", field)) or (spec and _reads_attributes(spec))
+        for _, field, spec, _ in fields
+    )
 
 
 def _dunder_message(name: str) -> str:
@@ -257,39 +246,26 @@ def _import_messages(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     allowed = f"programs can import {', '.join(MODULES)}"
     if isinstance(node, ast.Import):
         for alias in node.names:
-            if alias.name not in MODULES and alias.name not in _SUBMODULES:
+            if alias.name not in MODULES and alias.name not in SUBMODULES:
                 yield f"`{alias.name}` cannot be imported; {allowed}"
         return
     if node.module == "__future__":
         if any(alias.name != "annotations" for alias in node.names):
             yield "only `annotations` can be imported from `__future__`"
         return
-    if node.level or node.module not in (*MODULES, *_SUBMODULES):
+    if node.level or node.module not in (*MODULES, *SUBMODULES):
         yield f"`{'.' * node.level}{node.module or ''}` cannot be imported; {allowed}"
         return
     names = module_names(node.module)
     for alias in node.names:
         if alias.name == "*":
             yield f"name what is wanted from `{node.module}` instead of *"
-        elif alias.name not in names and f"{node.module}.{alias.name}" not in _SUBMODULES:
+        elif alias.name not in names and f"{node.module}.{alias.name}" not in SUBMODULES:
             yield f"`{node.module}` offers programs no `{alias.name}`{_nearest(alias.name, names)}"
 
 
-def _call_messages(node: ast.Call) -> Iterator[str]:
-    function = node.func
-    if isinstance(function, ast.Attribute) and function.attr in ("astype", "view") and node.args:
-        if _is_object_dtype(node.args[0]):
-            yield "arrays of objects cannot be made"
-    elif isinstance(function, ast.Name) and function.id in ("getattr", "hasattr") and len(node.args) >= 2:
-        name = node.args[1]
-        if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.startswith("_"):
-            yield f"the attribute `{name.value}` begins with an underscore, which programs cannot use"
-    if isinstance(function, ast.Attribute) and function.attr == "format":
-        template = function.value
-        if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
-            yield "`format` can be called on a string literal only; an f-string does the same"
-        elif re.search(r"\{[^{}]*[.\[][^{}]*\}", re.sub(r":[^{}]*\}", "}", template.value)):
-            yield "`format` cannot read attributes or elements; an f-string can"
+def _names_objects(arguments: list[ast.expr]) -> bool:
+    return any(map(_is_object_dtype, arguments))
 
 
 def _is_object_dtype(node: ast.expr) -> bool:
@@ -329,7 +305,7 @@ def _module_aliases(nodes: list[ast.AST], bound: set[str]) -> dict[str, str]:
         for alias in node.names if isinstance(node, ast.Import) else ():
             outer = alias.name.split(".")[0]
             aliases[alias.asname or outer] = alias.name if alias.asname else outer
-    return {name: module for name, module in aliases.items() if module in (*MODULES, *_SUBMODULES)}
+    return {name: module for name, module in aliases.items() if module in (*MODULES, *SUBMODULES)}
 
 
 def _module_of(node: ast.expr, modules: dict[str, str]) -> str | None:
@@ -338,7 +314,7 @@ def _module_of(node: ast.expr, modules: dict[str, str]) -> str | None:
         return modules.get(node.id)
     if isinstance(node, ast.Attribute):
         outer = _module_of(node.value, modules)
-        return f"{outer}.{node.attr}" if outer and f"{outer}.{node.attr}" in _SUBMODULES else None
+        return f"{outer}.{node.attr}" if outer and f"{outer}.{node.attr}" in SUBMODULES else None
     return None
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,9 +23,11 @@ from fitness.sandbox import Limits, Outcome, Sandbox
 from fitness.scoring.contract import to_predictions, waste
 from fitness.scoring.descriptors import describe
 from fitness.scoring.fit_view import FitView
+from fitness.scoring.held_out_words import own_words
 from fitness.scoring.iou import iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
+from fitness.scoring.purity import ALONE, SecondServer, marks, sample
 from fitness.scoring.threads import one_thread_for_good
 from fitness.text.corpus import domain_indices
 
@@ -48,6 +51,7 @@ class WorkerSpec:
         sandbox: "strict" or "degraded".
         limits: CPU time and memory of one program.
         own: operators and descriptors that were given as objects.
+        quotes: whether messages of failures may quote the texts: only where no operator reads them.
         domains: names of the domains that the texts of every split take turns of.
     """
 
@@ -60,6 +64,7 @@ class WorkerSpec:
     limits: Limits = field(default_factory=Limits)
     own: tuple[Own, ...] = ()
     domains: tuple[str, ...] = ("texts",)
+    quotes: bool = False
 
     def domain_of(self, split: SplitName) -> np.ndarray:
         """(texts,) int64: index in `domains` of each text of a split."""
@@ -82,6 +87,7 @@ class Evaluation:
         masked_mass: share of its weight that lies on tokens the query cannot see, in [0, 1]; None where it failed.
         empty_rows: share of its rows that are empty after the mask, in [0, 1]; None where it failed.
         cpu_seconds: CPU time of the program itself.
+        marks: text -> checksum of its weights, on the texts that a second run would be asked for.
     """
 
     failure: FailureKind | None = None
@@ -95,6 +101,7 @@ class Evaluation:
     masked_mass: float | None = None
     empty_rows: float | None = None
     cpu_seconds: float = 0.0
+    marks: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -120,11 +127,14 @@ class Worker:
         self._sums: dict[str, np.ndarray] = {}
         self._packings: dict[str, Packing] = {}
         self._view: FitView | None = None
+        self._second: dict[str, SecondServer] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Ends the sandbox."""
         self._sandbox.close()
+        for server in self._second.values():
+            server.close()
 
     def _range(self, split: SplitName) -> range:
         spec = self.spec
@@ -170,7 +180,9 @@ class Worker:
         if not outcome.ok:
             # The index is one of the sandbox's; users count within the split.
             text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
-            return Evaluation(outcome.failure, outcome.message, outcome.line, text, cpu_seconds=outcome.cpu_seconds)
+            said = outcome.message, outcome.line
+            message, line = said if split == "fit" or self.spec.quotes else own_words(program, outcome)
+            return Evaluation(outcome.failure, message, line, text, cpu_seconds=outcome.cpu_seconds)
         packing = self._packings[split]
         visible = packing.pack(outcome.weights)
         predictions = to_predictions(visible, packing)
@@ -192,7 +204,21 @@ class Worker:
             masked_mass=lost.masked_mass,
             empty_rows=lost.empty_rows,
             cpu_seconds=outcome.cpu_seconds,
+            marks=marks(outcome.weights, sample(program, len(outcome.weights))),
         )
+
+    def repeats(self, program: Program, seen: Mapping[int, int], split: SplitName, alone: int = ALONE) -> bool:
+        """Whether a program gives the same weights in a second server: those with these marks, by text of a split."""
+        with self._lock:
+            if split not in self._second:
+                texts = [self._attention.texts[index] for index in self._range(split)]
+                self._second[split] = SecondServer(texts, mode=self.spec.sandbox, limits=self.spec.limits)
+            return self._second[split].repeats(program, seen, alone)
+
+    def is_pure(self, program: Program, split: SplitName) -> bool:
+        """Whether a program gives the same weights again on all texts of a split, a few of them alone."""
+        outcome = self.run(program, split)
+        return outcome.ok and self.repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 3)
 
 
 def signature_of(predictions: np.ndarray) -> str:
@@ -214,3 +240,13 @@ def worker(spec: WorkerSpec) -> Worker:
 def evaluate_chunk(spec: WorkerSpec, programs: list[Program], split: SplitName) -> list[Evaluation]:
     """Task for a worker process: evaluates programs in order."""
     return [worker(spec).evaluate(program, split) for program in programs]
+
+
+def repeat_chunk(spec: WorkerSpec, again: list[tuple[Program, Mapping[int, int]]]) -> list[bool]:
+    """Task for a worker process: whether programs give the weights of these marks again on held-out texts."""
+    return [worker(spec).repeats(program, seen, "held_out") for program, seen in again]
+
+
+def pure_chunk(spec: WorkerSpec, programs: list[Program]) -> list[bool]:
+    """Task for a worker process: whether programs give the same weights again on all held-out texts."""
+    return [worker(spec).is_pure(program, "held_out") for program in programs]

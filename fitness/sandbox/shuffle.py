@@ -1,0 +1,32 @@
+"""Memory laid out and filled in another way, so that a program that reads either gives itself away."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+
+# Python hands out small objects in steps of 16 bytes, from pools of one size each.
+_SIZES = range(1, 480, 16)
+_MOST_EACH = 40
+# glibc: what is allocated is filled with the complement of this byte.
+_M_PERTURB = -6
+
+
+class Shuffle:
+    """Shifts where objects come to lie, before every text.
+
+    Args:
+        number: what decides how.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._random = random.Random(number)
+        self._kept: list[object] = []
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_PERTURB, self._random.randrange(1, 255))
+
+    def again(self) -> None:
+        """Lays out what comes next in another way than before."""
+        for size in _SIZES:
+            self._kept.extend([b"x" * size + bytes([i]) for i in range(self._random.randrange(_MOST_EACH))])

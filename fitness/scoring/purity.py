@@ -1,0 +1,68 @@
+"""Whether a program's weights depend on the text alone: run again elsewhere, they are the same to the last bit.
+
+A second server holds the same texts with others before them. It lays out memory in another way in every run, and fills
+what is not written, so that addresses and what was in memory before show in the weights of whoever reads them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fitness.failures import FailureKind
+from fitness.program import Program
+from fitness.sandbox import Limits, Mode, Sandbox
+from fitness.text.view import Text
+
+# Texts of a split on which a program that would become an elite is run again, and how many of them alone.
+SAMPLED, ALONE = 6, 1
+IMPURE = (
+    "gave other weights for the same text when run again: weights must follow from the text alone, not from addresses "
+    "(sets of functions, str of objects), memory never written, or earlier texts"
+)
+_BEFORE = Text(["An", " other", " text", " of", " seven", " tokens", "."])
+
+
+def sample(program: Program, texts: int, count: int = SAMPLED) -> list[int]:
+    """Which of so many texts a program is run on again; the same on any machine."""
+    rng = np.random.default_rng(int(program.id, 16))
+    return sorted(int(index) for index in rng.permutation(texts)[:count])
+
+
+def marks(weights: Sequence[np.ndarray], wanted: Sequence[int]) -> dict[int, int]:
+    """Text -> checksum of its weights, of some texts."""
+    return {index: zlib.crc32(np.ascontiguousarray(weights[index]).data) for index in wanted}
+
+
+class SecondServer:
+    """Runs programs a second time.
+
+    Args:
+        texts: of one split.
+        mode: as the first server's.
+        limits: of one run.
+    """
+
+    def __init__(self, texts: Sequence[Text], *, mode: Mode, limits: Limits) -> None:
+        # Backwards, and after a text of our own: neither place nor neighbour is the same as in the first server.
+        self._sandbox = Sandbox([_BEFORE, *reversed(texts)], mode=mode, limits=limits, shuffled=True)
+        self._texts = len(texts)
+
+    def repeats(self, program: Program, seen: Mapping[int, int], alone: int = ALONE) -> bool:
+        """Whether a program gives the weights of these marks again: in another order, some texts alone."""
+        wanted = sorted(seen, reverse=True)
+        return all(self._gives(program, seen, group) for group in [wanted, *([index] for index in wanted[:alone])])
+
+    def _gives(self, program: Program, seen: Mapping[int, int], wanted: Sequence[int]) -> bool:
+        outcome = self._sandbox.run(program, [self._texts - index for index in wanted])
+        if not outcome.ok:
+            # A failure of ours says nothing about the program.
+            return outcome.failure is FailureKind.INTERNAL
+        found = marks(outcome.weights, range(len(wanted)))
+        return all(found[place] == seen[index] for place, index in enumerate(wanted))
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._sandbox.close()

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from impure_programs import ADDRESSES, GENERATORS, IMPURE, MEMORY, SETS, STATE
+
+from fitness.program import Program, ProgramError
+from fitness.sandbox import Layers, Limits, Sandbox
+from fitness.scoring.baselines import baselines
+from fitness.scoring.purity import SecondServer, marks, sample
+from fitness.text.view import Text
+
+WORDS = "Once upon a time there was a cat and a dog . They sat on the mat and A dog ran to the big cat".split()
+TEXTS = [Text([f" {WORDS[(5 * i + j) % len(WORDS)]}" for j in range(6 + 3 * i)]) for i in range(8)]
+LIMITS = Limits(cpu_seconds=2)
+
+
+@pytest.fixture(scope="module")
+def servers():
+    second = SecondServer(TEXTS, mode="strict", limits=LIMITS)
+    with Sandbox(TEXTS, limits=LIMITS) as first:
+        yield first, second
+    second.close()
+
+
+def verdict(servers, source):
+    """One of: failed, impure, pure."""
+    first, second = servers
+    try:
+        program = Program.parse(source)
+    except ProgramError:
+        return "failed"
+    outcome = first.run(program)
+    if not outcome.ok:
+        assert outcome.failure is not None
+        return "failed"
+    return "pure" if second.repeats(program, marks(outcome.weights, range(len(TEXTS)))) else "impure"
+
+
+@pytest.mark.parametrize("name", IMPURE)
+def test_an_impure_program_fails_is_found_out_or_is_made_pure(servers, name):
+    found = verdict(servers, IMPURE[name])
+    # Whatever passes for pure gives the same weights in any server, alone or after others.
+    if found == "pure":
+        program = Program.parse(IMPURE[name])
+        expected = servers[0].run(program).weights
+        for order in ([7, 3, 5, 0], [2], [0, 1]):
+            with Sandbox([Text([" x"] * 40), *TEXTS], shuffled=True) as other:
+                weights = other.run(program, [index + 1 for index in order]).weights
+            assert all(np.array_equal(one, expected[index]) for one, index in zip(weights, order, strict=True))
+
+
+def test_every_kind_of_impurity_is_tried():
+    assert min(map(len, (GENERATORS, ADDRESSES, SETS, MEMORY, STATE))) >= 6
+    assert len(IMPURE) >= 70
+
+
+def test_addresses_that_no_stand_in_hides_are_found_out(servers):
+    for name in ("str of a lambda", "percent", "f-string of a generator"):
+        assert verdict(servers, ADDRESSES[f"addresses: {name}"]) == "impure"
+    assert verdict(servers, SETS["sets: of functions"]) == "impure"
+
+
+UNGUARDED = {
+    "state": "import sys\n\ndef program(text):\n    sys.count = getattr(sys, 'count', 0) + 1\n"
+    "    return np.full((text.n, text.n), float(sys.count))\n",
+    "memory": "def program(text):\n    return np.abs(np.nan_to_num(np.empty((40, 40))))[:text.n, :text.n]\n",
+    "generator": "def program(text):\n    return np.random.Generator(np.random.PCG64()).random((text.n, text.n))\n",
+    "address": "def program(text):\n    return np.full((text.n, text.n), float(id(object())))\n",
+}
+
+
+@pytest.mark.parametrize("name", UNGUARDED)
+def test_the_second_run_alone_finds_what_the_stand_ins_prevent(name):
+    program = Program.parse(UNGUARDED[name])
+    layers = Layers(static=False)
+    with Sandbox(TEXTS, layers=layers) as first, Sandbox(TEXTS[::-1], layers=layers, shuffled=True) as second:
+        once, again = first.run(program), second.run(program)
+    assert once.ok
+    assert again.ok
+    assert not all(map(np.array_equal, once.weights, again.weights[::-1]))
+
+
+def test_pure_programs_pass(servers):
+    for program in baselines().values():
+        assert verdict(servers, program.source) == "pure"
+
+
+def test_the_texts_of_a_second_run_follow_from_the_program():
+    program = Program.parse(UNGUARDED["state"])
+    assert sample(program, 50) == sample(program, 50)
+    assert len(set(sample(program, 50))) == 6
+    assert sample(program, 3) == [0, 1, 2]
