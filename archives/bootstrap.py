@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archives.table import ScoreTable
+from fitness.scoring.threads import one_thread
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -128,8 +129,9 @@ class Split:
         if values is None or self._weights is None:
             return None
         scored = ~np.isnan(values)
-        drawn = self._weights @ scored.T.astype(np.float64)
-        total = self._weights @ np.where(scored, values, 0.0).T
+        with one_thread():
+            drawn = self._weights @ scored.T.astype(np.float64)
+            total = self._weights @ np.where(scored, values, 0.0).T
         return np.divide(total, drawn, out=np.full_like(total, np.nan), where=drawn > 0)
 
 

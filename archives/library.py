@@ -16,6 +16,7 @@ from archives.gain import Gain, gain_over
 from archives.reduce import EPSILON, Reduction
 from archives.table import ROUNDING, Missing, ScoreTable
 from fitness.program import Program
+from fitness.scoring.threads import one_thread
 
 LOW_IOU = 0.4
 
@@ -157,6 +158,7 @@ def needed_on_test(table: ScoreTable, reduction: Reduction, curve: Sequence[str]
     return tuple(dict.fromkeys([*(table.programs[number] for number in numbers), *curve]))
 
 
+@one_thread()
 def build_library(
     table: ScoreTable,
     reduction: Reduction,

@@ -13,6 +13,7 @@ from archives.exact import exact_cover, exact_facility, lower_bound
 from archives.facility import SCALE, exact_scores, greedy_order
 from archives.table import ROUNDING, ScoreTable
 from fitness.errors import UserError
+from fitness.scoring.threads import one_thread
 
 EPSILON = 0.02
 EXACT_SECONDS = 60.0
@@ -79,6 +80,7 @@ class Reduction:
         return int((self.representative != np.arange(len(self.representative))).sum())
 
 
+@one_thread()
 def reduce(
     table: ScoreTable,
     *,
