@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from fitness.text.view import Text
     from headscribe.library import Library, reduce
     from headscribe.replacing import replaced
-    from headscribe.runs import Run, open_run, run
+    from headscribe.running import open_run, run
+    from headscribe.runs import Run
     from headscribe.scores import Scores, score
     from operators.protocol import Proposal
 
@@ -62,10 +63,10 @@ _HOMES = {
     "Scores": "headscribe.scores",
     "Text": "fitness.text.view",
     "UserError": "fitness.errors",
-    "open_run": "headscribe.runs",
+    "open_run": "headscribe.running",
     "reduce": "headscribe.library",
     "replaced": "headscribe.replacing",
-    "run": "headscribe.runs",
+    "run": "headscribe.running",
     "score": "headscribe.scores",
 }
 

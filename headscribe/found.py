@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archives.grid import Axis, Grid
-from fitness.errors import UserError
+from archives.grid import Grid
 from fitness.program import Program
 from headscribe.heads import HeadName, label_of
 from headscribe.tables import data_frame, html_table
@@ -154,6 +153,10 @@ class EliteGrid:
 
     Indexed by head it gives the head's elites, best first.
 
+    Args:
+        grid: as the search left it.
+        programs: at least those in it.
+
     Attributes:
         heads: names of the heads.
         axes: descriptor and number of bins of each axis.
@@ -165,16 +168,11 @@ class EliteGrid:
         True
     """
 
-    def __init__(self, programs: Programs, axes: Sequence[Axis]) -> None:
+    def __init__(self, grid: Grid, programs: Programs) -> None:
         self.heads = programs.heads
-        self.axes = tuple(axes)
+        self.axes = grid.axes
         self._programs = programs
-        self._grid = Grid(axes, len(programs.heads))
-        for found in programs:
-            if found.iou is not None:
-                values = np.array([found.descriptors[axis.name] for axis in axes], dtype=np.float32)
-                program = found.program
-                self._grid.add(found.number, found.iou, values, length=program.length, key=program.id)
+        self._grid = grid
 
     @property
     def stats(self) -> GridStats:
@@ -218,14 +216,3 @@ class EliteGrid:
         found = self._programs[int(self._grid.elite[cell, column])]
         where = {axis.name: int(index) for axis, index in zip(self.axes, bins, strict=True)}
         return Elite(where, float(self._grid.best_iou[cell, column]), found)
-
-
-def require_programs(programs: Programs, place: object) -> Programs:
-    """Programs, where there are any.
-
-    Raises:
-        UserError: where nothing was evaluated yet.
-    """
-    if not len(programs):
-        raise UserError(f"{place}: no program has been evaluated yet; let the campaign run first")
-    return programs

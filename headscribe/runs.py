@@ -1,32 +1,29 @@
-"""Campaigns from Python: begun or resumed with `run`, looked at with `open_run`."""
+"""A run as people look at it: what its campaign was asked, and what is on the disk by now."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archives.grid import Axis
 from evolve.config import Config, model_path
-from evolve.listeners import Listener
-from evolve.records import StepSummary
+from evolve.replay import replay
 from evolve.run_dir import RunDir
-from evolve.running import run_campaign
 from evolve.session import opened_for_reading
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.program import Program
+from fitness.scoring.iou import iou
 from headscribe.attention import RunAttention
 from headscribe.found import EliteGrid, Programs
 from headscribe.heads import HeadName, label_of
 from headscribe.library import Library, reduce_run
 from headscribe.scores import Scorer, Scores, Split
-from headscribe.settings import configured
 from headscribe.tables import html_table
 
 if TYPE_CHECKING:
@@ -35,71 +32,6 @@ if TYPE_CHECKING:
     from fitness.models.capture import Attention
     from fitness.scoring.worker import WorkerSpec
     from headscribe.figures import HeadFigure
-
-
-def run(
-    config: str | Path | Mapping[str, Any],
-    *,
-    run_dir: str | Path | None = None,
-    progress: Callable[[StepSummary], None] | Literal[True] | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
-    llm: Literal["live", "replay"] = "live",
-    **settings: Any,
-) -> Run:
-    """Begins a campaign, or resumes the one in its run directory, and returns when a stop condition holds.
-
-    The search is MAP-Elites (Mouret and Clune 2015, arXiv 1504.04909) with one objective per head. It prints nothing,
-    sets no signal handler and may run in any thread. Every step is on the disk when it ends: after Ctrl-C, an exception
-    or a kill the same call goes on where it was, and comes to the same library as without the interruption.
-
-    Args:
-        config: a preset such as "quickstart", a YAML file, or settings as a nested dictionary.
-        run_dir: where the run lies; `runs/` and the configuration's name by default.
-        progress: called with a summary after every step; True shows progress on stderr as the command line does.
-        interrupted: asked between steps, for example `event.is_set` of a `threading.Event`; true ends the call early.
-        llm: "live", or "replay" to answer prompts from stored replies alone.
-        settings: changes to the configuration, sections as dictionaries: `stop={"max_programs": 300}`. Sections are
-            merged key by key, but `operators`, which are replaced. Operators and descriptors of one's own are given
-            as objects in the place of their names (docs/extending.md).
-
-    Returns:
-        The run; its `finished` is False where `interrupted` ended it.
-
-    Raises:
-        UserError: for whatever is to be changed first, saying what is right.
-
-    Example:
-        >>> again = hs.run("quickstart", run_dir=run.path, **tiny)  # all is there already: nothing is evaluated again
-        >>> again.finished, again.library == run.library
-        (True, True)
-    """
-    asked, own = configured(config, settings)
-    if run_dir is None and isinstance(config, Mapping):
-        raise UserError("run: settings have no name of their own; say where the run shall lie with run_dir=...")
-    place = RunDir(Path(run_dir) if run_dir is not None else Path("runs") / Path(str(config)).stem)
-    with _listening(asked, place, progress) as listener:
-        run_campaign(asked, place, listener, llm=llm, interrupted=interrupted, own=own)
-    return open_run(place.path)
-
-
-def open_run(path: str | Path) -> Run:
-    """Opens a run to look at, also while its campaign goes on in another process or thread; nothing is written.
-
-    Args:
-        path: the run directory.
-
-    Returns:
-        The run. Its properties show what is on the disk when they are asked for.
-
-    Raises:
-        UserError: where the directory holds no run.
-
-    Example:
-        >>> with hs.open_run(run.path) as seen:
-        ...     seen.finished
-        True
-    """
-    return Run(path)
 
 
 class Run:
@@ -185,8 +117,9 @@ class Run:
     @property
     def grid(self) -> EliteGrid:
         """The grid of elites as of now; `run.grid.stats` in the words of pyribs."""
-        search = self.config.search
-        return EliteGrid(self.programs, [Axis(name, search.bins) for name in search.descriptors])
+        with self._store() as store:
+            grid = replay(store, self.config).grid
+        return EliteGrid(grid, self.programs)
 
     def score(self, program: str | Program, split: Split = "held_out") -> Scores:
         r"""Scores a program on every head; the run does not change.
@@ -315,9 +248,8 @@ class Run:
         if chosen is None:
             raise UserError(f"the library has no program for {label}; give one with program=...")
         matrix, prediction = attention[label, text], self.predict(chosen, text)
-        shared = float(np.minimum(matrix, prediction).sum())
-        iou = shared / (float(matrix.sum()) + float(prediction.sum()) - shared)
-        panels = [(f"{label} attends", matrix), (f"the program predicts, IoU {iou:.3f}", prediction)]
+        alike = float(iou(prediction.ravel(), matrix.ravel()))
+        panels = [(f"{label} attends", matrix), (f"the program predicts, IoU {alike:.3f}", prediction)]
         return head_figure(panels, attention.texts[text].tokens)
 
     def close(self) -> None:
@@ -372,27 +304,3 @@ class Run:
             yield store
         finally:
             store.close()
-
-
-class _Calls(Listener):
-    """Passes steps on to a function."""
-
-    def __init__(self, function: Callable[[StepSummary], None]) -> None:
-        self._function = function
-
-    def on_step(self, summary: StepSummary) -> None:
-        self._function(summary)
-
-
-@contextmanager
-def _listening(
-    config: Config, run_dir: RunDir, progress: Callable[[StepSummary], None] | Literal[True] | None
-) -> Iterator[Listener | None]:
-    if progress is True:
-        from evolve.views.console import CampaignConsole
-        from evolve.views.stages import error_console
-
-        with CampaignConsole(error_console(), f"{config.model}  {run_dir.path}", config.stop) as console:
-            yield console
-    else:
-        yield None if progress is None else _Calls(progress)
