@@ -204,6 +204,31 @@ def replace(
 
 
 @app.command()
+def transfer(
+    run: Run,
+    texts: Annotated[
+        list[str] | None, typer.Option(help="Texts of another domain; repeatable (default: the run's `transfer`).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Another model (default: the run's own).")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Another length (default: the run's own).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Texts per domain (default: as many as test texts).")] = None,
+    choose: Annotated[bool, typer.Option("--choose", help="Choose programs anew, on every other text.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The library's assignment, unchanged, on texts that the search never used, beside tables and the best single."""
+    from evolve.commands.transfer import transfer_library
+    from evolve.views.transfer import render
+
+    call(
+        lambda: transfer_library(
+            run, texts=texts or [], model=model, max_tokens=max_tokens, limit=limit, choose=choose
+        ),
+        lambda value: render(value.domains),
+        as_json=as_json,
+    )
+
+
+@app.command()
 def tasks(
     run: Run,
     task: Annotated[list[str], typer.Option(help="A JSON-lines file or hub task such as piqa; repeatable.")],

@@ -12,6 +12,7 @@ from evolve.results.details import run_details
 from evolve.results.found import load_found, test_scorer
 from evolve.results.reduction import Criterion, reduce_and_write
 from evolve.results.status import LlmSpend, llm_spend
+from evolve.results.transfer import DomainTransfer, transfer
 from evolve.session import Session
 from evolve.store import Store
 from evolve.test_ledger import recorder
@@ -51,6 +52,7 @@ class RunResult:
         texts: texts of all splits.
         tokens: their tokens.
         domains: domain -> what was read of it, see `fitness.text.corpus.DomainRead`.
+        transfer: domain under `transfer` -> what the library is worth there.
         earlier: results of the same run at fewer programs, the oldest first; a resumed run adds to them.
     """
 
@@ -82,6 +84,7 @@ class RunResult:
     texts: int
     tokens: int
     domains: dict[str, dict[str, int]]
+    transfer: dict[str, DomainTransfer]
     earlier: list[dict[str, Any]]
 
     @property
@@ -91,7 +94,7 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values under the names of the attributes."""
-        return asdict(self)
+        return asdict(self) | {"transfer": {name: domain.as_json() for name, domain in self.transfer.items()}}
 
 
 # What is kept of a result once the run has gone on.
@@ -152,6 +155,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         llm=llm_spend(store),
         run_dir=str(session.run_dir.path),
         **store.meta("texts"),
+        transfer=transfer(session, config, listener) if config.transfer else {},
         earlier=earlier_results(store, evaluated),
     )
     store.set_meta("details", run_details(reduced.library, session.spec, session.attention))

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from evolve.results.finish import RunResult
 from evolve.running import Ended
+from evolve.views import transfer
 from evolve.views.words import duration, times, with_interval
 
 
@@ -36,6 +37,7 @@ def render(ended: Ended) -> list[RenderableType]:
         *verdict(result),
         f"held-out minus test: {result.held_out_minus_test:+.3f}; test read {times(result.test_reads)}",
         *_earlier(result),
+        *transfer.render(result.transfer),
         f"{result.programs_evaluated} programs evaluated, {result.programs_failed} failed, {duration(result.seconds)}",
         f"library: {escape(str(run_dir.file('library.py')))}",
         f"report:  {escape(str(run_dir.file('report.html')))}",

@@ -1,0 +1,79 @@
+"""`headscribe transfer`: a run's library on texts, lengths or a model that its search never used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolve.config import Config, parse_config
+from evolve.results.transfer import DomainTransfer, transfer
+from evolve.run_dir import RunDir, write_atomically
+from evolve.session import opened_for_reading
+from evolve.text_sources import TextSource
+from evolve.views.stages import StageConsole, print_confinement
+
+FILE = "transfer.json"
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What `transfer --json` prints.
+
+    Attributes:
+        run_dir: the run whose library it is.
+        domains: what the texts of each domain show.
+    """
+
+    run_dir: Path
+    domains: dict[str, DomainTransfer]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: `run_dir`, and `transfer` by domain."""
+        return {
+            "run_dir": str(self.run_dir),
+            "transfer": {name: domain.as_json() for name, domain in self.domains.items()},
+        }
+
+
+def transfer_library(
+    path: Path, texts: list[str], *, model: str | None, max_tokens: int | None, limit: int | None, choose: bool
+) -> Transferred:
+    """Scores a run's library on other texts and writes `transfer.json` into the run.
+
+    Args:
+        path: a finished run.
+        texts: files, built-in corpora or data sets, each a domain; none takes those of the run's own `transfer`.
+        model: another model; None is the run's own.
+        max_tokens: another length; None is the run's own.
+        limit: texts of each domain; None is as many as the run has test texts.
+        choose: choose each head's program from the library anew, on every other text.
+
+    Raises:
+        UserError: for a run without a library, and texts that cannot be read, are too few, or are the run's own.
+    """
+    run_dir = RunDir(path)
+    with StageConsole() as stages, opened_for_reading(run_dir, stages) as session:
+        config = _config(session.config, texts, model, max_tokens, limit)
+        print_confinement(stages.console, config)
+        result = Transferred(path, transfer(session, config, stages, choose=choose))
+    write_atomically(run_dir.file(FILE), json.dumps(result.as_json(), indent=1) + "\n")
+    return result
+
+
+def _config(own: Config, texts: list[str], model: str | None, max_tokens: int | None, limit: int | None) -> Config:
+    settings = own.model_dump(mode="json")
+    if texts:
+        home = {source.name for source in own.texts}
+        settings["transfer"] = [_domain(source, home) for source in texts]
+    settings["model"] = model or own.model
+    settings["max_tokens"] = max_tokens or own.max_tokens
+    settings["splits"] = settings["splits"] | ({"test": limit} if limit else {})
+    return parse_config(settings, "transfer")
+
+
+def _domain(source: str, home: set[str]) -> dict[str, str]:
+    """A source as a domain of its own; texts of one of the run's sources are those that the run did not use."""
+    name = TextSource(source=source).name
+    return {"source": source, "domain": f"{name}, unseen" if name in home else name}
