@@ -14,6 +14,7 @@ from archives.facility import greedy_order
 from archives.library import LOW_IOU
 from archives.reduce import EPSILON, Reduction
 from archives.table import ROUNDING, ScoreTable
+from fitness.printable import csv_cell
 from fitness.program import Program
 
 
@@ -131,5 +132,5 @@ def coverage_csv(points: Sequence[Point]) -> str:
     writer.writerow(names)
     for point in points:
         values = [getattr(point, name) for name in names]
-        writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
+        writer.writerow([f"{value:.6f}" if isinstance(value, float) else csv_cell(value) for value in values])
     return text.getvalue()

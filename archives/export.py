@@ -165,7 +165,7 @@ def _head_json(line: HeadLine) -> dict[str, Any]:
 
 def library_json_text(library: Library) -> str:
     """`library.json`."""
-    return json.dumps(library_json(library), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(library_json(library), indent=2, allow_nan=False) + "\n"
 
 
 def library_py(library: Library) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,15 +36,17 @@ def call(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: boo
         show: what people see of the value: something rich can draw, or a list of such and of lines of markup.
         as_json: print exactly one JSON object instead.
     """
+    from evolve.views.terminal import log_to_stderr
     from fitness.errors import UserError
+    from fitness.printable import printable
 
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
+    log_to_stderr()
     for noisy in ("httpx", "openai", "transformers", "datasets"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         value = command()
     except UserError as error:
-        typer.secho(f"headscribe: {error}", err=True, fg="red")
+        typer.secho(printable(f"headscribe: {error}"), err=True, fg="red")
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.secho("interrupted", err=True)

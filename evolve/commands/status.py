@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 
 from evolve.results.status import Status, read_status
 from evolve.run_dir import RunDir
 from evolve.views.status import render
+from evolve.views.terminal import terminal
 
 REFRESH_SECONDS = 2.0
 
@@ -26,7 +26,7 @@ def status(directory: Path) -> Status:
 
 def watch(directory: Path) -> None:
     """Shows the status until Ctrl-C."""
-    with Live(render(status(directory)), console=Console(), auto_refresh=False) as live:
+    with Live(render(status(directory)), console=terminal(), auto_refresh=False) as live:
         while True:
             time.sleep(REFRESH_SECONDS)
             live.update(render(status(directory)), refresh=True)

@@ -18,6 +18,7 @@ from evolve.session import captured, make_pool
 from fitness.adapter import adapt
 from fitness.errors import UserError
 from fitness.heads import Head
+from fitness.printable import csv_cell
 from fitness.program import Program, ProgramError
 from fitness.scoring.worker import Evaluation
 from fitness.text.sources import read_texts
@@ -180,4 +181,4 @@ def write_scores(table: ScoreTable, path: Path) -> None:
             for column, name in enumerate(table.programs):
                 for text, value in enumerate(scores[row, column]):
                     if not np.isnan(value):
-                        writer.writerow([layer, head, name, text, f"{value:.6f}"])
+                        writer.writerow([layer, head, csv_cell(name), csv_cell(text), f"{value:.6f}"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from evolve.config import Config
 from evolve.records import StepSummary
@@ -15,6 +16,7 @@ from evolve.store import Store
 from evolve.views.pictures import css_colour, line_svg
 from evolve.views.words import duration
 from fitness.heads import Head
+from fitness.printable import printable
 
 MOST_POINTS = 400
 
@@ -39,7 +41,10 @@ def write_report(run_dir: RunDir) -> Path:
 def render_report(store: Store, config: Config, status: Status) -> str:
     """The page; sources and messages of programs are data and are escaped."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
     )
     environment.filters["duration"] = duration
     details = store.meta("details")
@@ -74,3 +79,8 @@ def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
         entry = {"label": label, "background": background, "colour": colour} | head
         rows.setdefault(Head.parse(label).layer, []).append(entry)
     return list(rows.values())
+
+
+def _shown(value: Any) -> Any:
+    """What a page shows of any value: text of others without marks of direction and control codes."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value, lines=True)

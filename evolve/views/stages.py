@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.session import confinement
+from evolve.views.terminal import terminal
 from evolve.views.words import texts_lines
 from fitness.text.corpus import Splits
 
@@ -21,7 +21,7 @@ PLAIN_EVERY_SECONDS = 10.0
 
 def error_console() -> Console:
     """A console on stderr; where that is no terminal, lines stay whole for whoever reads the log."""
-    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+    return terminal(stderr=True)
 
 
 def print_confinement(console: Console, config: Config) -> None:

@@ -13,6 +13,7 @@ from multiprocessing.util import Finalize
 from types import TracebackType
 
 from fitness.failures import FailureKind
+from fitness.printable import one_line
 from fitness.program import Program
 from fitness.sandbox.buffer import Report
 from fitness.sandbox.outcome import Layers, Limits, Mode, Outcome, SandboxUnavailable
@@ -21,7 +22,6 @@ from fitness.sandbox.wire import Closed
 from fitness.scoring.contract import ContractError, check_weights
 from fitness.text.view import Text
 
-MESSAGE_CHARACTERS = 400
 ATTEMPTS = 2
 _KILLED = "killed by the system, which may be short of memory"
 _LOST = "the server that runs programs was lost"
@@ -152,7 +152,7 @@ class Sandbox:
         except Closed:
             return Outcome(FailureKind.INTERNAL, _LOST)
         except SandboxUnavailable as error:
-            return Outcome(FailureKind.INTERNAL, _printable(f"no server to run programs: {error}"))
+            return Outcome(FailureKind.INTERNAL, one_line(f"no server to run programs: {error}"))
         report = self._server.buffer.read_report(nonce)
         ended = self._how_it_ended(status, killed, seconds, report)
         if ended is not None:
@@ -177,7 +177,7 @@ class Sandbox:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == _NOT_CONFINED and self._kernel:
-                said = _printable(report.message if report else "not confined")
+                said = "a program's process could not confine itself"
                 return Outcome(FailureKind.INTERNAL, said, cpu_seconds=seconds)
             cpu = f"more than {self.limits.cpu_seconds:g} s of CPU time"
             if number in (signal.SIGPROF, signal.SIGXCPU) or (number == signal.SIGKILL and self._spent(seconds)):
@@ -203,17 +203,11 @@ class Sandbox:
         lines = program.source.count("\n") + 1
         return Outcome(
             report.failure,
-            _printable(report.message) or "no message",
+            one_line(report.message) or "no message",
             report.line if report.line is not None and report.line <= lines else None,
             wanted[report.text] if report.text is not None and report.text < len(wanted) else None,
             cpu_seconds=seconds,
         )
-
-
-def _printable(text: str) -> str:
-    """One line of printable characters."""
-    spaced = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(spaced.split())[:MESSAGE_CHARACTERS]
 
 
 def _signal_name(number: int) -> str:
