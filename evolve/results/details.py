@@ -13,6 +13,7 @@ from archives.library import Library
 from evolve.views.pictures import matrix_png
 from fitness.models.capture import Attention
 from fitness.program import Program
+from fitness.scoring.baselines import baselines
 from fitness.scoring.contract import to_prediction
 from fitness.scoring.iou import iou
 from fitness.scoring.packing import unpack
@@ -37,12 +38,13 @@ def run_details(library: Library, spec: WorkerSpec, attention: Attention) -> dic
     assert library.reference is not None
     assert library.baseline is not None
     reference, baseline = library.reference, library.baseline
+    named = {program.id: name for name, program in baselines().items()}
     heads = {
         line.label: {
             "program": line.program,
             "test": _value(line.iou_test),
             "baseline_test": _value(baseline.other_by_head[row]),
-            "reference": reference.than[row],
+            "reference": named.get(reference.than[row] or "", reference.than[row]),
             "reference_test": _value(reference.other_by_head[row]),
             "gain": _value(reference.by_head[row]),
             "beyond_noise": beyond_noise(reference.by_head[row]),

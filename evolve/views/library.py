@@ -9,6 +9,7 @@ from rich.table import Table
 from archives.export import function_names
 from archives.library import Library, Scores
 from evolve.results.libraries import Made
+from evolve.views.words import with_interval
 
 MEMBERS_SHOWN = 30
 
@@ -24,6 +25,7 @@ def render(made: Made) -> list[RenderableType]:
     covered = int(reduction.covered.sum())
     lines.append(f"{len(library.members)} programs ({proven}), {covered} heads covered")
     lines.append(_scores("test", library.test) if library.test else _scores("held-out", library.held_out))
+    lines += _reference(library)
     missing = library.missing
     if missing.pairs_missing:
         lines.append(f"{missing.pairs_missing} of {missing.pairs} pairs were not scored and cover nothing")
@@ -41,6 +43,19 @@ def _members(library: Library) -> Table:
         iou = member.iou_test.value if member.iou_test else member.iou_held_out
         table.add_row(escape(names[member.id]), str(len(member.heads)), f"{iou:.3f}", str(member.lines or "-"))
     return table
+
+
+def _reference(library: Library) -> list[str]:
+    """What it is worth beyond its references, in red where that is nothing."""
+    gain = library.reference
+    if gain is None:
+        return []
+    interval = (gain.gain.low, gain.gain.high)
+    worth = f"reference {gain.other.value:.3f}, gain {with_interval(gain.gain.value, interval, signed=True)}"
+    heads = f"{gain.won} of {len(gain.by_head)} heads won beyond noise, {gain.lost} lost"
+    if gain.beaten:
+        return [escape(f"{worth}; {heads}")]
+    return [f"[bold red]{escape(worth)}; {heads}: the library does not beat its references[/bold red]"]
 
 
 def _scores(split: str, scores: Scores) -> str:

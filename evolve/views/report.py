@@ -14,7 +14,7 @@ from evolve.results.status import Status, read_status
 from evolve.run_dir import RunDir, write_atomically
 from evolve.store import Store
 from evolve.views.pictures import css_colour, line_svg
-from evolve.views.words import duration
+from evolve.views.words import duration, times, with_interval
 from fitness.heads import Head
 from fitness.printable import printable
 
@@ -46,17 +46,35 @@ def render_report(store: Store, config: Config, status: Status) -> str:
         undefined=StrictUndefined,
         finalize=_shown,
     )
-    environment.filters["duration"] = duration
-    details = store.meta("details")
+    environment.filters |= {"duration": duration, "times": times}
+    details, result = store.meta("details"), store.meta("result")
     return environment.get_template("report.html").render(
         config=config,
         status=status,
-        result=store.meta("result"),
+        result=result,
+        comparisons=comparisons(result) if result else [],
+        beaten=bool(result and (result["gain_over_reference_interval"] or [0])[0] > 0),
+        readings=store.readings(),
         details=details,
         progress=progress_svg(store.summaries()),
         heads=head_rows(details) if details else [],
         settings=config.model_dump(mode="json"),
     )
+
+
+def comparisons(result: dict[str, Any]) -> list[tuple[str, float, str]]:
+    """What else predicts the heads: its name, its test IoU, and the library's IoU less that with its interval."""
+
+    def gain(name: str) -> str:
+        return with_interval(result[name], result[f"{name}_interval"], signed=True)
+
+    tables = [(f"{kind.replace('_', ' ')} of each head", iou, "") for kind, iou in result["tables_iou_test"].items()]
+    return [
+        ("best single program for all heads", result["single_best_iou_test"], gain("excess_iou_test")),
+        ("best simple baseline of each head", result["baseline_iou_test"], gain("gain_over_baseline")),
+        *tables,
+        ("reference: best table or baseline of each head", result["reference_iou_test"], gain("gain_over_reference")),
+    ]
 
 
 def progress_svg(summaries: list[StepSummary]) -> str:

@@ -139,7 +139,7 @@ def waste(matrices: Sequence[np.ndarray], packing: Packing) -> Waste:
     total = np.concatenate([matrix.sum(axis=1, dtype=np.float64) for matrix in matrices])
     seen = packing.row_sums(packing.pack(matrices))
     filled = total > 0
-    masked = 1 - seen[filled] / total[filled]
+    masked = np.clip(1 - seen[filled] / total[filled], 0, 1)
     # A row of one visible key is never empty.
     empty = (seen <= 0) & (packing.row_keys > 1)
     return Waste(float(masked.mean()) if filled.any() else 0.0, float(empty.mean()))
