@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from archives.bootstrap import Estimate
+from archives.classes import lists_words, spread
 from archives.function_source import MODULES, as_function, literal
 from archives.gain import Gain
 from archives.library import HeadLine, Library, Member, Scores
@@ -72,6 +73,7 @@ def library_json(library: Library) -> dict[str, Any]:
         **gain_json(library.reference, "reference"),
         **gain_json(library.baseline, "baseline"),
         "test_texts": list(library.test_texts),
+        "classes": _classes_json(library),
         "single_best": library.single,
         "source_lines": library.lines,
         "source_cost": reduction.cost,
@@ -84,7 +86,9 @@ def library_json(library: Library) -> dict[str, Any]:
             "heads_unscored": library.missing.heads_unscored,
             "programs_unscored": library.missing.programs_unscored,
         },
-        "programs": [_member_json(member, names[member.id]) for member in library.members],
+        "programs": [
+            _member_json(member, names[member.id]) | _class_json(member, library) for member in library.members
+        ],
         "assignment": {
             line.label: _head_json(line) | _head_reference(library.reference, row)
             for row, line in enumerate(library.heads)
@@ -105,6 +109,22 @@ def _scores_json(scores: Scores | None, split: str) -> dict[str, Any]:
         f"excess_iou_{split}": None if scores is None else _value(scores.excess),
         f"excess_iou_{split}_interval": None if scores is None else _interval(scores.excess),
     }
+
+
+def _classes_json(library: Library) -> dict[str, Any] | None:
+    """How many heads each class of programs has, in all, by layer and by fraction replaced; None where not measured."""
+    if not library.classes:
+        return None
+    assignment = {line.label: line.program for line in library.heads}
+    iou = {line.label: line.iou_held_out or 0.0 for line in library.heads}
+    listing = sum(member.program is not None and lists_words(member.program) for member in library.members)
+    return spread(assignment, library.classes, iou) | {"programs_that_list_words": listing}
+
+
+def _class_json(member: Member, library: Library) -> dict[str, Any]:
+    if member.program is None:
+        return {}
+    return {"class": library.classes.get(member.id), "lists_words": lists_words(member.program)}
 
 
 def gain_json(gain: Gain | None, name: str) -> dict[str, Any]:

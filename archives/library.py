@@ -6,7 +6,7 @@ Numbers on test carry bootstrap intervals over texts; differences are taken head
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -127,6 +127,7 @@ class Library:
         reference: what it is worth on test beyond what explains heads without it; None where that is not known.
         baseline: the same beyond the best simple baseline of each head.
         test_texts: names of the test texts, equal for equal texts; empty where unknown.
+        classes: class of each program by id, see `archives.classes`; empty where not measured.
     """
 
     reduction: Reduction
@@ -140,6 +141,7 @@ class Library:
     reference: Gain | None = None
     baseline: Gain | None = None
     test_texts: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:

@@ -10,7 +10,8 @@ from archives.table import ScoreTable
 from evolve.listeners import Listener
 from evolve.results.details import run_details
 from evolve.results.found import load_found, test_scorer
-from evolve.results.reduction import Criterion, reduce_and_write
+from evolve.results.program_classes import with_classes
+from evolve.results.reduction import Criterion, reduce_found, write_library
 from evolve.results.status import LlmSpend, llm_spend
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.session import Session
@@ -39,6 +40,7 @@ class RunResult:
         heads_won_over_reference: heads whose own interval of that lies above 0.
         heads_lost_to_reference: heads whose own interval of that lies below 0.
         single_best_iou_test: test IoU of the best single program for all heads.
+        classes: how many heads the programs of each class have, in all, by layer and by fraction replaced.
         excess_iou_test: library minus that program, paired by text.
         excess_iou_test_interval: the interval of that.
         test_reads: how often the test texts were read so far, this time included.
@@ -71,6 +73,7 @@ class RunResult:
     heads_won_over_reference: int
     heads_lost_to_reference: int
     single_best_iou_test: float
+    classes: dict[str, Any] | None
     excess_iou_test: float
     excess_iou_test_interval: list[float] | None
     test_reads: int
@@ -125,6 +128,7 @@ _OF_LIBRARY = (
     "single_best_iou_test",
     "excess_iou_test",
     "excess_iou_test_interval",
+    "classes",
     "heads",
     "library_size",
 )
@@ -134,14 +138,12 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
     """Reduces a finished campaign and reads the test texts; keeps and returns the numbers of the run."""
     store, config = session.store, session.config
     found = load_found(store)
-    reduced = reduce_and_write(
-        found,
-        test_scorer(found, session.pool(listener), session.spec, recorder(store, "run")),
-        Criterion(epsilon=config.library.epsilon),
-        session.run_dir.path,
-        seed=config.seed,
-    )
-    numbers = library_json(reduced.library)
+    pool = session.pool(listener)
+    score_test = test_scorer(found, pool, session.spec, recorder(store, "run"))
+    reduced, points = reduce_found(found, score_test, Criterion(epsilon=config.library.epsilon), seed=config.seed)
+    library = with_classes(reduced.library, pool, session.spec)
+    write_library(library, points, session.run_dir.path, plots=False)
+    numbers = library_json(library)
     counts = store.counts()
     evaluated = sum(counts.values())
     result = RunResult(
@@ -158,7 +160,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         transfer=transfer(session, config, listener) if config.transfer else {},
         earlier=earlier_results(store, evaluated),
     )
-    store.set_meta("details", run_details(reduced.library, session.spec, session.attention))
+    store.set_meta("details", run_details(library, session.spec, session.attention))
     store.set_meta("result", result.as_json())
     return result
 

@@ -19,6 +19,7 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.records import ProgramRecord
 from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
+from evolve.results.program_classes import with_classes
 from evolve.results.reduction import Criterion, reduce_found, write_library
 from evolve.results.references import baseline_ids
 from evolve.run_dir import RunDir
@@ -150,7 +151,7 @@ def _from_runs(paths: dict[str, Path], criterion: Criterion, listener: Listener 
             return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
     reduced, points = reduce_found(found, score_test, criterion, seed=sources[0].config.seed)
-    return reduced.library, points
+    return with_classes(reduced.library, sources[0].pool, sources[0].spec), points
 
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:

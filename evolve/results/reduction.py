@@ -49,13 +49,11 @@ class Reduced:
         library: the library.
         reduction: how it was chosen.
         test: test scores of its programs, each head's best, the simple baselines and the tables.
-        files: what was written.
     """
 
     library: Library
     reduction: Reduction
     test: ScoreTable
-    files: list[Path]
 
 
 def reduce_found(
@@ -70,7 +68,7 @@ def reduce_found(
         seed: of the reduction and the bootstrap.
 
     Returns:
-        the library, without files, and the points of its coverage curve.
+        the library and the points of its coverage curve.
     """
     reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
     curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
@@ -79,7 +77,7 @@ def reduce_found(
     programs = found.programs(list(wanted))
     library = _library(found, reduction, test, programs, seed)
     points = coverage_curve(found.table, reduction, curve, test=test, programs=programs)
-    return Reduced(library, reduction, test, []), points
+    return Reduced(library, reduction, test), points
 
 
 def reduce_on_held_out(found: Found, criterion: Criterion, *, seed: int) -> Library:
@@ -104,24 +102,6 @@ def _library(
         baseline=best_baseline(found.table),
         seed=seed,
     )
-
-
-def reduce_and_write(
-    found: Found,
-    score_test: TestScorer,
-    criterion: Criterion,
-    out: Path,
-    *,
-    seed: int,
-    plots: bool = False,
-) -> Reduced:
-    """Like `reduce_found`, and writes library.json, library.py and coverage.csv to the folder `out`.
-
-    With `plots`, draws the curves as well (extra `plots`).
-    """
-    reduced, points = reduce_found(found, score_test, criterion, seed=seed)
-    files = write_library(reduced.library, points, out, plots=plots)
-    return Reduced(reduced.library, reduced.reduction, reduced.test, files)
 
 
 def write_library(library: Library, points: Sequence[Point], out: Path, *, plots: bool) -> list[Path]:

@@ -6,7 +6,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from archives.export import function_names
+from archives.classes import shares
+from archives.export import function_names, library_json
 from archives.library import Library, Scores
 from evolve.results.libraries import Made
 from evolve.views.words import with_interval
@@ -26,6 +27,10 @@ def render(made: Made) -> list[RenderableType]:
     lines.append(f"{len(library.members)} programs ({proven}), {covered} heads covered")
     lines.append(_scores("test", library.test) if library.test else _scores("held-out", library.held_out))
     lines += _reference(library)
+    if library.classes:
+        numbers = library_json(library)["classes"]
+        lines.append(f"heads by class: {shares(numbers['heads'])}")
+        lines.append(f"{numbers['programs_that_list_words']} of {len(library.members)} programs list words")
     missing = library.missing
     if missing.pairs_missing:
         lines.append(f"{missing.pairs_missing} of {missing.pairs} pairs were not scored and cover nothing")

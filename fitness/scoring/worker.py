@@ -30,6 +30,7 @@ from fitness.scoring.parent_death import end_with_parent
 from fitness.scoring.purity import ALONE, SecondServer, marks, sample
 from fitness.scoring.threads import one_thread_for_good
 from fitness.text.corpus import domain_indices
+from fitness.text.view import Text
 
 SplitName = Literal["fit", "held_out", "test"]
 
@@ -153,6 +154,15 @@ class Worker:
         lengths = [self._attention.texts[index].n for index in wanted]
         self._packings[split] = Packing(lengths, causal=self._attention.causal)
         self._blocks[split] = blocks
+
+    @property
+    def causal(self) -> bool:
+        """Whether the model is causal."""
+        return self._attention.causal
+
+    def texts(self, split: SplitName) -> tuple[Text, ...]:
+        """The texts of a split."""
+        return tuple(self._attention.texts[index] for index in self._range(split))
 
     def view(self) -> FitView:
         """What operators may see: the fit split."""
