@@ -104,6 +104,14 @@ class ProgramRecord:
 
 
 @dataclass(frozen=True)
+class CallCost:
+    """What an LLM call that was answered cost."""
+
+    completion_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True)
 class StepSummary:
     """How a search stood when a step was committed.
 

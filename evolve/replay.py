@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evolve.config import Config
-from evolve.records import ProgramRecord, ProposalRecord
+from evolve.records import CallCost, ProgramRecord, ProposalRecord
 from evolve.state import SearchState
 from evolve.store import Store
 from fitness.own import Own
@@ -27,7 +26,7 @@ class CommittedStep:
     step: int
     records: list[ProgramRecord]
     proposals: list[ProposalRecord]
-    calls: Mapping[str, Mapping[str, Any]]
+    calls: Mapping[str, CallCost]
 
 
 def committed_steps(store: Store) -> Iterator[CommittedStep]:

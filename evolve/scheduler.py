@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from evolve.config import Config
 from evolve.llm_config import LlmModel
-from evolve.records import ProposalRecord
+from evolve.records import CallCost, ProposalRecord
 from fitness.errors import UserError
 from operators.registry import LLM_OPERATORS
 
@@ -179,11 +179,6 @@ class Scheduler:
         self.rewards = [Rewards() for _ in self.arms]
         self._index = {(arm.operator, arm.model, arm.template): index for index, arm in enumerate(self.arms)}
 
-    @property
-    def has_offline(self) -> bool:
-        """Whether there is anything to do without an LLM."""
-        return any(arm.model is None for arm in self.arms)
-
     def choose(self, rng: np.random.Generator, *, can_repair: bool, can_call: bool = True) -> Arm:
         """The arm of the next slot; depends on `rng` and on what was learnt, in its order, alone.
 
@@ -206,12 +201,12 @@ class Scheduler:
         probabilities = self.chooser.probabilities([self.rewards[index] for index in open_arms], shares, rng)
         return self.arms[open_arms[int(rng.choice(len(open_arms), p=probabilities))]]
 
-    def learn(self, proposal: ProposalRecord, call: Mapping[str, Any] | None = None) -> None:
+    def learn(self, proposal: ProposalRecord, call: CallCost | None = None) -> None:
         """Takes in one candidate; those of one slot come in their order.
 
         Args:
             proposal: what became of it.
-            call: the stored record of the LLM call it came from, if it was answered.
+            call: cost of the LLM call it came from, if it was answered.
         """
         index = self._index.get((proposal.operator, proposal.model, proposal.template))
         if index is None:  # an arm of an earlier session: a template that was edited since, a model taken out
@@ -236,14 +231,14 @@ class Scheduler:
         ]
         return sorted(rows, key=lambda row: (-row.chance, row.arm.label))
 
-    def _cost_of_slot(self, proposal: ProposalRecord, call: Mapping[str, Any] | None) -> tuple[float, float]:
+    def _cost_of_slot(self, proposal: ProposalRecord, call: CallCost | None) -> tuple[float, float]:
         """Seconds and dollars of a slot."""
         if proposal.model is None:
             return OFFLINE_SECONDS.get(proposal.operator, OFFLINE_SECONDS_OTHERWISE), 0.0
         model = self.models[proposal.model]
         # A call without an answer is estimated as the longest reply, for it kept its place as long.
-        tokens = model.max_tokens if call is None else call["completion_tokens"]
-        usd = 0.0 if call is None else float(call["cost_usd"])
+        tokens = model.max_tokens if call is None else call.completion_tokens
+        usd = 0.0 if call is None else call.cost_usd
         return tokens / model.tokens_per_second / self.max_in_flight, usd
 
 

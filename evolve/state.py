@@ -6,13 +6,12 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from archives.grid import AddResult, AddStatus, Axis, Grid
 from evolve.config import Config
-from evolve.records import ProgramRecord, ProposalRecord
+from evolve.records import CallCost, ProgramRecord, ProposalRecord
 from evolve.scheduler import Arm, make_scheduler
 from fitness.failures import FailureKind
 from fitness.own import Own
@@ -129,7 +128,7 @@ class SearchState:
         self,
         proposals: Sequence[ProposalRecord],
         records: Sequence[ProgramRecord],
-        calls: Mapping[str, Mapping[str, Any]],
+        calls: Mapping[str, CallCost],
     ) -> None:
         """Tells the scheduler what operators gained and cost, and remembers what a repair could mend."""
         by_number = {record.number: record for record in records}

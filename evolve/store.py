@@ -14,6 +14,7 @@ from typing import Any
 
 from evolve.records import (
     PROGRAM_COLUMNS,
+    CallCost,
     ProgramRecord,
     ProposalRecord,
     Reading,
@@ -230,13 +231,12 @@ class Store:
         rows = self._rows("SELECT record FROM calls WHERE key = ?", (key,))
         return json.loads(rows[0][0]) if rows else None
 
-    def costs(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """`completion_tokens` and `cost_usd` of those of the calls that were answered."""
-        names = ("completion_tokens", "cost_usd")
+    def costs(self, keys: Sequence[str]) -> dict[str, CallCost]:
+        """What those of the calls cost that were answered."""
         marks = ",".join("?" * len(keys))
-        columns = ", ".join(f"json_extract(record, '$.{name}')" for name in names)
+        columns = "json_extract(record, '$.completion_tokens'), json_extract(record, '$.cost_usd')"
         rows = self._rows(f"SELECT key, {columns} FROM calls WHERE key IN ({marks})", keys)
-        return {key: dict(zip(names, values, strict=True)) for key, *values in rows}
+        return {key: CallCost(tokens, usd) for key, tokens, usd in rows}
 
     def put(self, key: str, record: dict[str, Any]) -> None:
         """Keeps a call as soon as it is answered, so that it is never paid for twice."""

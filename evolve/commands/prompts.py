@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from evolve.results.prompt_calls import prompt_rows
+from evolve.results.prompt_calls import PromptTable, prompts_of
 from evolve.results.prompt_trial import Trial, compare_templates
 from evolve.run_dir import RunDir
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
 
 
-def prompts(runs: Sequence[Path]) -> dict[str, Any]:
-    """One row for each template version, operator and model of one or more runs, under `prompts`.
+def prompts(runs: Sequence[Path]) -> PromptTable:
+    """One row for each template version, operator and model of one or more runs.
 
     Raises:
         UserError: where a directory holds no run.
     """
-    return {"prompts": prompt_rows(runs)}
+    return prompts_of(runs)
 
 
 def compare(templates: tuple[Path, Path], runs: Sequence[Path], *, operator: str | None, pairs: int) -> Trial:

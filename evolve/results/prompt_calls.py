@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evolve.records import ProposalRecord
-from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, prompt_table
+from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, PromptRow, prompt_table
 from evolve.run_dir import RunDir
 from evolve.store import Store
 
 
-def prompt_rows(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """One row for each template version, operator and model of one or more runs, as `prompt_table` gives them.
+@dataclass(frozen=True)
+class PromptTable:
+    """One row for each template version, operator and model."""
+
+    rows: list[PromptRow]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `prompts --json` prints."""
+        return {"prompts": [row.as_json() for row in self.rows]}
+
+
+def prompts_of(runs: Sequence[Path]) -> PromptTable:
+    """One row for each template version, operator and model of one or more runs, those of most gain per call first.
 
     Raises:
         UserError: where a directory holds no run.
@@ -28,7 +40,7 @@ def prompt_rows(runs: Sequence[Path]) -> list[dict[str, Any]]:
             names |= {p.template: p.prompt for p in store.all_proposals() if p.template and p.prompt}
         finally:
             store.close()
-    return [{"prompt": names.get(row["template"], "")} | row for row in prompt_table(calls)]
+    return PromptTable(prompt_table(calls, names))
 
 
 def bench_calls(store: Store) -> list[BenchCall]:

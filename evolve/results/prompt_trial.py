@@ -16,7 +16,8 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.llm_config import LlmModel
 from evolve.replay import replay
-from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, Comparison, compare
+from evolve.results.prompt_comparison import Comparison, compare
+from evolve.results.prompt_statistics import BenchCall, CandidateOutcome
 from evolve.run_dir import RunDir, RunLock
 from evolve.session import captured, make_pool
 from evolve.store import Store

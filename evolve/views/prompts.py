@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from evolve.results.prompt_calls import PromptTable
+from evolve.results.prompt_statistics import Interval
 from evolve.results.prompt_trial import Trial
 
 COLUMNS = ("prompt", "model", "calls", "valid", "improved", "gain per call", "per 1k tokens", "per USD")
 
 
-def render(result: dict[str, Any]) -> list[RenderableType]:
+def render(found: PromptTable) -> list[RenderableType]:
     """One row for each template version, operator and model, and the kinds of their failures."""
-    rows = result["prompts"]
+    rows = found.rows
     if not rows:
         return ["no LLM calls in these runs"]
     table = Table(title="95 % intervals in brackets", title_justify="left")
@@ -23,12 +23,11 @@ def render(result: dict[str, Any]) -> list[RenderableType]:
         table.add_column(name, justify="left" if name in ("prompt", "model") else "right")
     lines: list[RenderableType] = [table]
     for row in rows:
-        label = escape(f"{row['prompt'] or row['operator']} {row['template'][:6]}")
-        numbers = [_share(row["valid_share"]), _share(row["improved_share"]), _interval(row["mean_gain"])]
-        numbers += [_interval(row["gain_per_1000_tokens"]), _interval(row["gain_per_usd"])]
-        table.add_row(label, escape(row["model"]), str(row["calls"]), *numbers)
-        if row["errors"]:
-            lines.append(f"{label}: " + escape(", ".join(f"{kind} {count}" for kind, count in row["errors"].items())))
+        numbers = [_share(row.valid_share), _share(row.improved_share), _interval(row.mean_gain)]
+        numbers += [_interval(row.gain_per_1000_tokens), _interval(row.gain_per_usd)]
+        table.add_row(escape(row.name), escape(row.model), str(row.calls), *numbers)
+        if row.errors:
+            lines.append(escape(f"{row.name}: " + ", ".join(f"{kind} {count}" for kind, count in row.errors.items())))
     return lines
 
 
@@ -37,13 +36,9 @@ def render_trial(trial: Trial) -> list[RenderableType]:
     return [escape(trial.sentence)]
 
 
-def _share(interval: dict[str, float] | None) -> str:
-    return (
-        "-" if interval is None else escape(f"{interval['value']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}]")
-    )
+def _share(interval: Interval) -> str:
+    return escape(f"{interval.value:.0%} [{interval.low:.0%}, {interval.high:.0%}]")
 
 
-def _interval(interval: dict[str, float] | None) -> str:
-    return (
-        "-" if interval is None else escape(f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]")
-    )
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else escape(f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]")

@@ -1,16 +1,10 @@
-"""What prompts earn, and which of two is better: against plain formulas and planted truths."""
+"""What prompts gain, and which of two is better: against plain formulas and planted truths."""
 
 import numpy as np
 import pytest
 
-from evolve.results.prompt_statistics import (
-    BenchCall,
-    CandidateOutcome,
-    compare,
-    prompt_table,
-    ratio_interval,
-    sign_flip_test,
-)
+from evolve.results.prompt_comparison import compare, sign_flip_test
+from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, prompt_table, ratio_interval
 
 
 def made(*outcomes, template="t1", model="m", tokens=(900, 100), usd=0.002, failure=""):
@@ -27,25 +21,25 @@ def test_a_row_counts_what_a_template_did():
         made(failure="timeout", tokens=(0, 0), usd=0.0),
     ]
     (row,) = prompt_table(calls)
-    assert (row["operator"], row["template"], row["model"]) == ("mutate", "t1", "m")
-    assert (row["calls"], row["candidates"], row["tokens"]) == (5, 7, 4000)
-    assert list(row["errors"].items()) == [("syntax", 2), ("exception", 1), ("timeout", 1)]
-    assert row["valid_share"]["value"] == pytest.approx(3 / 5)
-    assert row["improved_share"]["value"] == pytest.approx(1 / 5)
-    assert row["mean_gain"]["value"] == pytest.approx(0.4 / 5)
-    assert row["best_gain"] == pytest.approx(0.4)
-    assert row["gain_per_1000_tokens"]["value"] == pytest.approx(0.4 / 4)
-    assert row["gain_per_usd"]["value"] == pytest.approx(0.4 / 0.008)
+    assert (row.operator, row.template, row.model) == ("mutate", "t1", "m")
+    assert (row.calls, row.candidates, row.tokens) == (5, 7, 4000)
+    assert list(row.errors.items()) == [("syntax", 2), ("exception", 1), ("timeout", 1)]
+    assert row.valid_share.value == pytest.approx(3 / 5)
+    assert row.improved_share.value == pytest.approx(1 / 5)
+    assert row.mean_gain.value == pytest.approx(0.4 / 5)
+    assert row.best_gain == pytest.approx(0.4)
+    assert row.gain_per_1000_tokens.value == pytest.approx(0.4 / 4)
+    assert row.gain_per_usd.value == pytest.approx(0.4 / 0.008)
 
 
 def test_versions_and_models_are_kept_apart_and_the_best_comes_first():
     calls = [made(("ok", 0.1)), made(("ok", 0.3), template="t2"), made(("ok", 0.2), model="n")]
-    assert [(row["template"], row["model"]) for row in prompt_table(calls)] == [("t2", "m"), ("t1", "n"), ("t1", "m")]
+    assert [(row.template, row.model) for row in prompt_table(calls)] == [("t2", "m"), ("t1", "n"), ("t1", "m")]
 
 
 def test_a_free_model_has_no_gain_per_dollar():
     (row,) = prompt_table([made(("ok", 0.1), usd=0.0)])
-    assert row["gain_per_usd"] is None
+    assert row.gain_per_usd is None
     assert prompt_table([]) == []
 
 

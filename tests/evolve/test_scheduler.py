@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evolve.config import Config
-from evolve.records import ProposalRecord
+from evolve.records import CallCost, ProposalRecord
 from evolve.scheduler import OFFLINE_SECONDS_OTHERWISE, SECONDS_PER_USD, Arm, make_scheduler
 from fitness.errors import UserError
 
@@ -36,7 +36,7 @@ def record(arm, gain=0.0, outcome="new", candidate=0):
 
 
 def call(tokens=400, usd=0.0):
-    return {"completion_tokens": tokens, "cost_usd": usd}
+    return CallCost(tokens, usd)
 
 
 def picks(scheduler, count=400, seed=0, **allowed):
@@ -147,7 +147,6 @@ def test_only_what_is_allowed_is_chosen():
 
 def test_nothing_left_to_ask_is_said():
     scheduler = make_scheduler(config(fresh=1))
-    assert not scheduler.has_offline
     with pytest.raises(UserError, match="offline operator"):
         scheduler.choose(np.random.default_rng(0), can_repair=True, can_call=False)
     with pytest.raises(UserError, match="repair alone"):

@@ -3,7 +3,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from evolve.records import ProgramRecord, ProposalRecord, StepSummary
+from evolve.records import CallCost, ProgramRecord, ProposalRecord, StepSummary
 from evolve.store import FILE, Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
@@ -91,5 +91,5 @@ def test_a_missing_a_damaged_and_a_foreign_file_are_refused_and_left_alone(tmp_p
 def test_costs_are_those_of_the_calls_that_were_answered(store):
     store.put("a", {"text": "x", "completion_tokens": 7, "cost_usd": 0.1})
     store.put("b", {"text": "y", "completion_tokens": 9, "cost_usd": 0.0})
-    assert store.costs(["a", "unanswered"]) == {"a": {"completion_tokens": 7, "cost_usd": 0.1}}
+    assert store.costs(["a", "unanswered"]) == {"a": CallCost(7, 0.1)}
     assert store.costs([]) == {}
