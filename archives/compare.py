@@ -50,7 +50,7 @@ class Common:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LibraryComparison:
     """What changes from one library to another.
 
     Attributes:
@@ -123,17 +123,17 @@ class Comparison:
         return "\n".join(lines)
 
 
-def compare(
+def compare_libraries(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     *,
     names: tuple[str, str] = ("before", "after"),
     margin: float = EPSILON,
     signatures: Mapping[str, str] | None = None,
-) -> Comparison:
+) -> LibraryComparison:
     """Compares two libraries.
 
-    Behaviours are hashes of predictions: they can only be equal where both libraries looked at the same texts. Where
+    Signatures are hashes of predictions: they can only be equal where both libraries looked at the same texts. Where
     they did not, give `signatures` measured on common texts; without them, programs of the same source are still found.
 
     A head is won or lost where the 95 % bootstrap interval of its difference over texts leaves out 0: paired on texts
@@ -151,21 +151,14 @@ def compare(
     heads = [head for head in one if head in two]
     noise = _noise(before, after, heads) if split == "test" else None
     changes = [
-        Change(
-            head,
-            _iou(one[head], split),
-            _iou(two[head], split),
-            one[head]["program"],
-            two[head]["program"],
-            None if noise is None else noise.by_head[row],
-        )
+        _change(head, one[head], two[head], split, None if noise is None else noise.by_head[row])
         for row, head in enumerate(heads)
     ]
     won = sorted((c for c in changes if _side(c, margin) > 0), key=lambda c: (-c.difference, c.head))
     lost = sorted((c for c in changes if _side(c, margin) < 0), key=lambda c: (c.difference, c.head))
     common = _common(before["programs"], after["programs"], signatures)
     shared_before, shared_after = {c.before for c in common}, {c.after for c in common}
-    return Comparison(
+    return LibraryComparison(
         names=names,
         split=split,
         texts_shared=0 if noise is None else noise.shared,
@@ -231,6 +224,12 @@ def _side(change: Change, margin: float) -> int:
     return int(low > 0) - int(high < 0)
 
 
+def _change(
+    head: str, before: Mapping[str, Any], after: Mapping[str, Any], split: str, interval: tuple[float, float] | None
+) -> Change:
+    return Change(head, _iou(before, split), _iou(after, split), before["program"], after["program"], interval)
+
+
 def _iou(line: Mapping[str, Any], split: str) -> float:
     return float(line[f"iou_{split}"] or 0.0)
 
@@ -242,10 +241,10 @@ def _common(
         return program["behaviour"] if signatures is None else signatures.get(program["id"], "")
 
     by_id = {program["id"]: program for program in after}
-    by_behaviour = {signature(program): program for program in after if signature(program)}
+    by_signature = {signature(program): program for program in after if signature(program)}
     found = []
     for program in before:
-        twin = by_id.get(program["id"]) or by_behaviour.get(signature(program))
+        twin = by_id.get(program["id"]) or by_signature.get(signature(program))
         if twin is not None:
             found.append(Common(program["id"], twin["id"], program["function"], twin["function"]))
     return found

@@ -10,7 +10,7 @@ from archives.bootstrap import Estimate
 from archives.classes import lists_words, spread
 from archives.function_source import MODULES, as_function, literal
 from archives.gain import Gain
-from archives.library import HeadLine, Library, Member, Scores
+from archives.library import HeadLine, Member, ReducedLibrary, SplitScores
 
 FORMAT = 1
 NAME_WORDS = 4
@@ -38,7 +38,7 @@ texts, the interval in brackets a 95 % bootstrap over texts; descriptors lie in 
 """
 
 
-def function_names(library: Library) -> dict[str, str]:
+def function_names(library: ReducedLibrary) -> dict[str, str]:
     """A readable Python name for every program by id, such as `program_01_previous_token`; all different."""
     width = max(2, len(str(len(library.members))))
     return {
@@ -54,7 +54,7 @@ def _slug(member: Member) -> str:
     return named or re.sub(r"[^a-z0-9]+", "_", (member.heads[0] if member.heads else "unused").lower()).strip("_")
 
 
-def library_json(library: Library) -> dict[str, Any]:
+def library_json(library: ReducedLibrary) -> dict[str, Any]:
     """The library as plain values; the schema is in docs/library.md."""
     reduction, names = library.reduction, function_names(library)
     return {
@@ -96,7 +96,7 @@ def library_json(library: Library) -> dict[str, Any]:
     }
 
 
-def _scores_json(scores: Scores | None, split: str) -> dict[str, Any]:
+def _scores_json(scores: SplitScores | None, split: str) -> dict[str, Any]:
     return {
         f"mean_iou_{split}": None if scores is None else scores.mean.value,
         f"mean_iou_{split}_interval": None if scores is None else _interval(scores.mean),
@@ -111,7 +111,7 @@ def _scores_json(scores: Scores | None, split: str) -> dict[str, Any]:
     }
 
 
-def _classes_json(library: Library) -> dict[str, Any] | None:
+def _classes_json(library: ReducedLibrary) -> dict[str, Any] | None:
     """How many heads each class of programs has, in all, by layer and by fraction replaced; None where not measured."""
     if not library.classes:
         return None
@@ -121,7 +121,7 @@ def _classes_json(library: Library) -> dict[str, Any] | None:
     return spread(assignment, library.classes, iou) | {"programs_that_list_words": listing}
 
 
-def _class_json(member: Member, library: Library) -> dict[str, Any]:
+def _class_json(member: Member, library: ReducedLibrary) -> dict[str, Any]:
     if member.program is None:
         return {}
     return {"class": library.classes.get(member.id), "lists_words": lists_words(member.program)}
@@ -183,12 +183,12 @@ def _head_json(line: HeadLine) -> dict[str, Any]:
     }
 
 
-def library_json_text(library: Library) -> str:
+def library_json_text(library: ReducedLibrary) -> str:
     """`library.json`."""
     return json.dumps(library_json(library), indent=2, allow_nan=False) + "\n"
 
 
-def library_py(library: Library) -> str:
+def library_py(library: ReducedLibrary) -> str:
     """`library.py`: importable source that needs numpy alone.
 
     Raises:
@@ -233,7 +233,7 @@ def library_py(library: Library) -> str:
     )
 
 
-def _docstring(member: Member, lines: dict[str, HeadLine], library: Library) -> str:
+def _docstring(member: Member, lines: dict[str, HeadLine], library: ReducedLibrary) -> str:
     own = "" if member.program is None else member.program.docstring.strip()
     iou = Estimate(member.iou_held_out) if member.iou_test is None else member.iou_test
     shown = [f"{label} {_head_iou(lines[label])}" for label in member.heads]

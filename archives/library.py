@@ -22,7 +22,7 @@ LOW_IOU = 0.4
 
 
 @dataclass(frozen=True)
-class Scores:
+class SplitScores:
     """How good the assignment is on one split. A head without a program counts 0.
 
     Attributes:
@@ -112,7 +112,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Library:
+class ReducedLibrary:
     """The chosen programs, who explains what, and what that is worth.
 
     Attributes:
@@ -133,8 +133,8 @@ class Library:
     reduction: Reduction
     members: tuple[Member, ...]
     heads: tuple[HeadLine, ...]
-    held_out: Scores
-    test: Scores | None
+    held_out: SplitScores
+    test: SplitScores | None
     single: str | None
     missing: Missing
     programs: int
@@ -175,7 +175,7 @@ def build_library(
     baseline: Names | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Library:
+) -> ReducedLibrary:
     """Puts numbers on a choice.
 
     Args:
@@ -195,9 +195,6 @@ def build_library(
     Raises:
         ValueError: where `test` has other heads or lacks a selected program, or descriptors have another shape.
     """
-    shape = (len(table.programs), len(descriptor_names))
-    if descriptors is not None and np.shape(descriptors) != shape:
-        raise ValueError(f"descriptors have shape {np.shape(descriptors)}, expected {shape}")
     held_out = Split(reduction.means, [table.programs[number] for number in reduction.candidates])
     test = None if test is None else _aligned(test, table, reduction)
     reported = None if test is None else Split.of(test, seed=seed, resamples=resamples)
@@ -206,14 +203,12 @@ def build_library(
         programs or {},
         np.zeros(len(table.programs)) if costs is None else np.asarray(costs, dtype=np.float64),
         signatures or [""] * len(table.programs),
-        [{} for _ in table.programs]
-        if descriptors is None
-        else [dict(zip(descriptor_names, map(float, row), strict=True)) for row in descriptors],
+        _named_descriptors(descriptors, descriptor_names, len(table.programs)),
     )
     single = table.programs[reduction.single] if reduction.single >= 0 else None
     epsilon = reduction.value if reduction.criterion == "epsilon" else EPSILON
     names, best = [line.program for line in heads], [line.best for line in heads]
-    return Library(
+    return ReducedLibrary(
         reduction=reduction,
         members=tuple(_member(int(p), table, reduction, held_out, reported, known) for p in reduction.selected),
         heads=tuple(heads),
@@ -226,6 +221,14 @@ def build_library(
         baseline=None if reported is None or baseline is None else gain_over(reported, names, baseline),
         test_texts=() if test is None else test.texts,
     )
+
+
+def _named_descriptors(values: np.ndarray | None, names: Sequence[str], programs: int) -> list[dict[str, float]]:
+    if values is None:
+        return [{} for _ in range(programs)]
+    if np.shape(values) != (programs, len(names)):
+        raise ValueError(f"descriptors have shape {np.shape(values)}, expected {(programs, len(names))}")
+    return [dict(zip(names, map(float, row), strict=True)) for row in values]
 
 
 @dataclass(frozen=True)
@@ -323,13 +326,13 @@ def _substitute(reduction: Reduction, rows: np.ndarray) -> tuple[int | None, flo
     return int(reduction.candidates[outside[best]]), float(have - reached[best]) / len(rows)
 
 
-def _scores(split: Split, names: Names, best: Names, single: str | None, epsilon: float) -> Scores:
+def _scores(split: Split, names: Names, best: Names, single: str | None, epsilon: float) -> SplitScores:
     values = np.nan_to_num(split.means(names), nan=0.0)
     whole = split.has(best)
     reference = np.nan_to_num(split.means(best), nan=0.0) if whole else values
     one: Names = [single] * len(names)
     scored = np.flatnonzero(~np.isnan(split.means(one))) if single is not None and split.has(one) else np.array([], int)
-    return Scores(
+    return SplitScores(
         mean=split.mean(names),
         median=float(np.median(values)),
         worst=float(values.min()),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from archives.curves import Point
-from archives.library import Library
+from archives.library import ReducedLibrary
 from fitness.errors import UserError
 
 # Both splits by colour and by line, so that they are told apart without colour.
@@ -20,7 +20,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def save_plots(
-    library: Library, curve: Sequence[Point], folder: Path, *, formats: Sequence[str] = ("svg", "png")
+    library: ReducedLibrary, curve: Sequence[Point], folder: Path, *, formats: Sequence[str] = ("svg", "png")
 ) -> list[Path]:
     """Draws `coverage`, `head_iou` and `excess`, one file a format.
 
@@ -65,7 +65,7 @@ def _splits(curve: Sequence[Point]) -> list[str]:
     return ["held_out"] if curve[0].mean_test is None else ["held_out", "test"]
 
 
-def _coverage(axes: Any, library: Library, curve: Sequence[Point]) -> None:
+def _coverage(axes: Any, library: ReducedLibrary, curve: Sequence[Point]) -> None:
     sizes = [point.k for point in curve]
     for split in _splits(curve):
         within = [getattr(point, f"heads_within_epsilon_{split}") for point in curve]
@@ -78,7 +78,7 @@ def _coverage(axes: Any, library: Library, curve: Sequence[Point]) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _head_iou(axes: Any, library: Library, curve: Sequence[Point]) -> None:
+def _head_iou(axes: Any, library: ReducedLibrary, curve: Sequence[Point]) -> None:
     del curve
     axes.ecdf([line.iou_held_out or 0.0 for line in library.heads], **STYLES["held_out"])
     if library.test is not None:
@@ -86,7 +86,7 @@ def _head_iou(axes: Any, library: Library, curve: Sequence[Point]) -> None:
     axes.set(xlabel="IoU of a head with its program", ylabel="share of heads at or below", xlim=(0, 1), ylim=(0, 1.02))
 
 
-def _excess(axes: Any, library: Library, curve: Sequence[Point]) -> None:
+def _excess(axes: Any, library: ReducedLibrary, curve: Sequence[Point]) -> None:
     sizes = [point.k for point in curve]
     for split in _splits(curve):
         excess = [getattr(point, f"excess_{split}") for point in curve]

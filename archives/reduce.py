@@ -121,30 +121,50 @@ def reduce(
         raise UserError(f"score table: {heads} heads x {programs} programs: there is nothing to reduce")
     prices = _checked_costs(costs, programs)
     order, means, representative = _canonical(table, prices, signatures)
-    best_iou = _row_max(means)
     if criterion == "size":
-        chosen, upper, optimal = _choose_size(means, int(value), exact, exact_seconds)
-        need = best_iou - EPSILON
+        choice = _choose_size(means, int(value), exact, exact_seconds)
     else:
-        need = best_iou.astype(np.float64) - value if criterion == "epsilon" else np.full(heads, value)
-        chosen, bound, optimal, cheapest = _choose_cover(
-            means, need, prices[order], seed=seed, exact=exact, seconds=exact_seconds, rounds=rounds
-        )
-        upper = float(np.nan_to_num(best_iou).mean(dtype=np.float64))
-    assigned = _best_of(means, np.array(chosen, dtype=np.int64))
-    # A greedy choice of k programs may come to hold one that later ones made useless.
-    chosen = [program for program in chosen if (assigned == program).any()]
-    if criterion == "size":
-        bound, cheapest = len(chosen), False
-    best = _best_of(means, np.arange(means.shape[1]))
+        best_iou = _row_max(means).astype(np.float64)
+        need = best_iou - value if criterion == "epsilon" else np.full(heads, value)
+        choice = _choose_cover(means, need, prices[order], seed=seed, exact=exact, seconds=exact_seconds, rounds=rounds)
+    return _reduction(criterion, value, choice, order, means, representative, prices)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """Columns chosen, and what is proven of the choice.
+
+    Attributes:
+        chosen: columns in canonical order; each is the best of them for some head.
+        need: (heads,) the least IoU that covers a head.
+        bound: `lower_bound` of `Reduction`, as are the others by their names.
+    """
+
+    chosen: list[int]
+    need: np.ndarray
+    bound: int
+    optimal: bool
+    cheapest: bool
+    mean_bound: float
+
+
+def _reduction(
+    criterion: Criterion,
+    value: float,
+    choice: _Choice,
+    order: np.ndarray,
+    means: np.ndarray,
+    representative: np.ndarray,
+    prices: np.ndarray,
+) -> Reduction:
+    """What a choice comes to, in columns of the table again: `order` holds them by canonical column."""
+    assigned = _best_of(means, np.array(choice.chosen, dtype=np.int64))
+    best, best_iou = _best_of(means, np.arange(means.shape[1])), _row_max(means)
     iou = _at(means, assigned)
-    gain = exact_scores(means).sum(axis=0, dtype=np.float64)
-    single = int(order[np.argmax(gain)]) if gain.max() > 0 else -1
     served = np.bincount(assigned[assigned >= 0], minlength=means.shape[1])
-    chosen = sorted(chosen, key=lambda p: (-served[p], p))
+    selected = order[np.array(sorted(choice.chosen, key=lambda p: (-served[p], p)), dtype=np.int64)]
     with np.errstate(invalid="ignore"):
-        covered, coverable = iou >= need - ROUNDING, best_iou >= need - ROUNDING
-    selected = order[np.array(chosen, dtype=np.int64)]
+        covered, coverable = iou >= choice.need - ROUNDING, best_iou >= choice.need - ROUNDING
     return Reduction(
         criterion=criterion,
         value=value,
@@ -155,16 +175,30 @@ def reduce(
         best_iou=best_iou,
         covered=covered,
         uncoverable=~coverable,
-        single=single,
+        single=_single_best(means, order),
         representative=representative,
         candidates=order,
         means=means,
         cost=float(prices[np.sort(selected)].sum()),
-        lower_bound=bound,
-        optimal=optimal,
-        cheapest=cheapest,
-        mean_bound=upper,
+        lower_bound=choice.bound,
+        optimal=choice.optimal,
+        cheapest=choice.cheapest,
+        mean_bound=choice.mean_bound,
     )
+
+
+def _single_best(means: np.ndarray, order: np.ndarray) -> int:
+    gain = exact_scores(means).sum(axis=0, dtype=np.float64)
+    return int(order[np.argmax(gain)]) if gain.max() > 0 else -1
+
+
+def _in_use(means: np.ndarray, chosen: list[int]) -> list[int]:
+    """Those of the chosen columns that are the best of them for some head.
+
+    A greedy choice of k programs may come to hold one that later ones made useless.
+    """
+    assigned = _best_of(means, np.array(chosen, dtype=np.int64))
+    return [program for program in chosen if (assigned == program).any()]
 
 
 def _criterion(epsilon: float | None, threshold: float | None, size: int | None) -> tuple[Criterion, float]:
@@ -232,7 +266,8 @@ def _choose_cover(
     exact: bool,
     seconds: float,
     rounds: int | None,
-) -> tuple[list[int], int, bool, bool]:
+) -> _Choice:
+    """Columns that cover every head which some column covers."""
     with np.errstate(invalid="ignore"):
         covers = means >= (need - ROUNDING).astype(np.float32)[:, None]
     useful = _useful(covers)
@@ -246,7 +281,9 @@ def _choose_cover(
         bound, cheapest = answer.lower_bound, answer.cheapest
     else:
         bound, cheapest = lower_bound(cover, len(chosen)), False
-    return [int(useful[program]) for program in chosen], bound, bound == len(chosen), cheapest
+    optimal = bound == len(chosen)
+    full_mean = float(np.nan_to_num(_row_max(means)).mean(dtype=np.float64))
+    return _Choice(_in_use(means, [int(useful[p]) for p in chosen]), need, bound, optimal, cheapest, full_mean)
 
 
 def _useful(covers: np.ndarray) -> np.ndarray:
@@ -256,7 +293,8 @@ def _useful(covers: np.ndarray) -> np.ndarray:
     return np.sort(first[packed[first].any(axis=1)])
 
 
-def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> tuple[list[int], float, bool]:
+def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> _Choice:
+    """Columns of the best mean; a head is covered within `EPSILON` of its best."""
     greedy = greedy_order(means, size)
     chosen, upper = [int(p) for p in greedy.order], greedy.upper
     served = exact_scores(means)
@@ -269,7 +307,9 @@ def _choose_size(means: np.ndarray, size: int, exact: bool, seconds: float) -> t
             chosen, total = better, _sum_of_best(served, better)
     # The solver's bound is a float64: it may miss a sum of exact scores by its own rounding.
     optimal = upper <= total + max(1 / SCALE, 1e-9 * total)
-    return chosen, max(upper, total) / means.shape[0], optimal
+    used = _in_use(means, chosen)
+    need = _row_max(means) - EPSILON
+    return _Choice(used, need, len(used), optimal, cheapest=False, mean_bound=max(upper, total) / means.shape[0])
 
 
 def _sum_of_best(served: np.ndarray, chosen: list[int]) -> float:

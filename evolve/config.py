@@ -104,7 +104,7 @@ class SandboxSettings(Section):
     memory_mb: Annotated[int, Field(ge=64)] = 512
 
 
-class Library(Section):
+class LibrarySettings(Section):
     """How the library is chosen.
 
     Attributes:
@@ -146,7 +146,7 @@ class Config(Section):
         "simplify": 1,
     }
     llm: Llm = Llm()
-    library: Library = Library()
+    library: LibrarySettings = LibrarySettings()
     attention_cache: Path | None = None
 
     @field_validator("operators")

@@ -79,7 +79,7 @@ class LlmEstimate:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a campaign would cost; all but `heads` are estimates.
 
     Attributes:
@@ -128,7 +128,7 @@ class Measured:
     prompt_tokens: dict[str, float]
 
 
-def estimate_costs(config: Config, listener: Listener | None = None) -> Estimate:
+def estimate_costs(config: Config, listener: Listener | None = None) -> CostEstimate:
     """Validates all that a configuration names, and estimates what its campaign would cost.
 
     Args:
@@ -261,7 +261,7 @@ def _prompt_tokens(
     return sum(len(message["content"]) for message in messages) / CHARACTERS_PER_TOKEN
 
 
-def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tuple[Endpoint, ...]) -> Estimate:
+def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tuple[Endpoint, ...]) -> CostEstimate:
     total = sum(config.operators.values())
     shares = {name: share / total for name, share in config.operators.items()}
     program = _program_seconds(splits, measured, shares)
@@ -276,7 +276,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
     if config.stop.max_seconds:
         seconds = min(seconds, capture_seconds + config.stop.max_seconds)
     calls_bytes = int(CHARACTERS_PER_TOKEN * (llm.prompt_tokens + llm.completion_tokens))
-    return Estimate(
+    return CostEstimate(
         model=config.model,
         heads=measured.heads,
         programs=programs,

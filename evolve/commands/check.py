@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from evolve.config import load_config
-from evolve.estimate import Estimate, estimate_costs
+from evolve.estimate import CostEstimate, estimate_costs
 from evolve.own_names import check_own_names
 from evolve.views.stages import StageConsole, print_confinement
 
 
-def check(name: str, overrides: list[str]) -> Estimate:
+def check(name: str, overrides: list[str]) -> CostEstimate:
     """Validates a configuration with all that it names, and estimates calls, cost, time and disk.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from archives.bootstrap import Estimate
 from archives.export import function_names
 from archives.gain import beyond_noise
-from archives.library import Library
+from archives.library import ReducedLibrary
 from evolve.views.pictures import matrix_png
 from fitness.models.capture import Attention
 from fitness.program import Program
@@ -22,7 +22,7 @@ from fitness.scoring.worker import WorkerSpec, worker
 MOST_PICTURES = 60
 
 
-def run_details(library: Library, spec: WorkerSpec, attention: Attention) -> dict[str, Any]:
+def run_details(library: ReducedLibrary, spec: WorkerSpec, attention: Attention) -> dict[str, Any]:
     """Plain values, as the database keeps them for the report.
 
     Args:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from archives.compare import Comparison, compare, read_library_json
+from archives.compare import LibraryComparison, compare_libraries, read_library_json
 from archives.curves import Point, coverage_curve, curve_order
 from archives.export import library_json
-from archives.library import Library, build_library
+from archives.library import ReducedLibrary, build_library
 from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config
@@ -43,9 +43,9 @@ class Made:
         comparison: of the two runs that were given, where both are finished; else None.
     """
 
-    library: Library
+    library: ReducedLibrary
     files: tuple[Path, ...]
-    comparison: Comparison | None
+    comparison: LibraryComparison | None
 
     def as_json(self) -> dict[str, Any]:
         """The numbers of `library.json`, the names of the files, and the comparison."""
@@ -94,13 +94,13 @@ def make_library(
     if len(paths) == 2 and all((path / "library.json").is_file() for path in paths):
         before, after = (read_library_json(path / "library.json") for path in paths)
         one, two = _names(paths)
-        comparison = compare(before, after, names=(one, two))
+        comparison = compare_libraries(before, after, names=(one, two))
     return Made(library, tuple(files), comparison)
 
 
 def reduce_paths(
     paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None
-) -> tuple[Library, list[Point]]:
+) -> tuple[ReducedLibrary, list[Point]]:
     """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes nothing.
 
     Args:
@@ -120,7 +120,7 @@ def reduce_paths(
     return _from_runs(named, criterion, listener)
 
 
-def reduce_table(whole: ScoreTable, criterion: Criterion) -> tuple[Library, list[Point]]:
+def reduce_table(whole: ScoreTable, criterion: Criterion) -> tuple[ReducedLibrary, list[Point]]:
     """A library of a table's programs; where it tells texts apart, half of them choose and the others are the test."""
     table, test = whole.split_texts() if whole.scores.ndim == 3 and len(whole.texts) > 1 else (whole, None)
     reduction = reduce(table, **asdict(criterion))
@@ -134,7 +134,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _from_runs(paths: dict[str, Path], criterion: Criterion, listener: Listener | None) -> tuple[Library, list[Point]]:
+def _from_runs(
+    paths: dict[str, Path], criterion: Criterion, listener: Listener | None
+) -> tuple[ReducedLibrary, list[Point]]:
     sources = [_open(name, path, listener) for name, path in paths.items()]
     only = sources[0] if len(sources) == 1 else None
     if not criterion.is_set:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from archives.classes import OTHER, classify, lists_words
-from archives.library import Library
+from archives.library import ReducedLibrary
 from fitness.scoring.pool import Pool, split_evenly
 from fitness.scoring.traits import measure_chunk
 from fitness.scoring.worker import WorkerSpec
 
 
-def with_classes(library: Library, pool: Pool, spec: WorkerSpec) -> Library:
+def with_classes(library: ReducedLibrary, pool: Pool, spec: WorkerSpec) -> ReducedLibrary:
     """The library with the class of each of its programs; one that fails on the texts is "other".
 
     Args:

@@ -23,7 +23,7 @@ LEAST_PAIRS = 6
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PromptComparison:
     """How two templates did on the same parents, heads and feedback.
 
     Attributes:
@@ -71,7 +71,7 @@ class Comparison:
         return f"{winner} is better than {loser}: {numbers}"
 
 
-def compare(pairs: Sequence[tuple[BenchCall, BenchCall]], seed: int = 0) -> Comparison:
+def compare_calls(pairs: Sequence[tuple[BenchCall, BenchCall]], seed: int = 0) -> PromptComparison:
     """Compares two templates by pairs of calls that were asked the same: the same parents, head and feedback.
 
     Differences within pairs have far less noise than the two means. A template is better where the interval of the
@@ -97,7 +97,7 @@ def compare(pairs: Sequence[tuple[BenchCall, BenchCall]], seed: int = 0) -> Comp
         better = "a"
     sure = float((means > 0).mean() + (means == 0).mean() / 2)
     mean_a, mean_b = (float(mean) for mean in gains.mean(axis=0))
-    return Comparison(len(pairs), mean_a, mean_b, interval, validity, p_value, better, sure)
+    return PromptComparison(len(pairs), mean_a, mean_b, interval, validity, p_value, better, sure)
 
 
 def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:

@@ -16,7 +16,7 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.llm_config import LlmModel
 from evolve.replay import replay
-from evolve.results.prompt_comparison import Comparison, compare
+from evolve.results.prompt_comparison import PromptComparison, compare_calls
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome
 from evolve.run_dir import RunDir, RunLock
 from evolve.session import captured, make_pool
@@ -52,7 +52,7 @@ class Trial:
 
     templates: tuple[str, str]
     operator: str
-    comparison: Comparison
+    comparison: PromptComparison
 
     @property
     def sentence(self) -> str:
@@ -123,7 +123,7 @@ def compare_templates(
         ]
         for side, template in zip(replies, both, strict=True)
     ]
-    verdict = compare(list(zip(calls[0], calls[1], strict=True)))
+    verdict = compare_calls(list(zip(calls[0], calls[1], strict=True)))
     return Trial((str(templates[0]), str(templates[1])), name, verdict)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archives.curves import Point, coverage_csv, coverage_curve, curve_order
 from archives.export import library_json_text, library_py
-from archives.library import Library, build_library, needed_on_test
+from archives.library import ReducedLibrary, build_library, needed_on_test
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer
@@ -51,7 +51,7 @@ class Reduced:
         test: test scores of its programs, each head's best, the simple baselines and the tables.
     """
 
-    library: Library
+    library: ReducedLibrary
     reduction: Reduction
     test: ScoreTable
 
@@ -80,7 +80,7 @@ def reduce_found(
     return Reduced(library, reduction, test), points
 
 
-def reduce_on_held_out(found: Found, criterion: Criterion, *, seed: int) -> Library:
+def reduce_on_held_out(found: Found, criterion: Criterion, *, seed: int) -> ReducedLibrary:
     """Chooses a library on held-out scores, and leaves the test texts unread."""
     reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
     return _library(found, reduction, None, found.programs(needed_on_test(found.table, reduction)), seed)
@@ -88,7 +88,7 @@ def reduce_on_held_out(found: Found, criterion: Criterion, *, seed: int) -> Libr
 
 def _library(
     found: Found, reduction: Reduction, test: ScoreTable | None, programs: Mapping[str, Program], seed: int
-) -> Library:
+) -> ReducedLibrary:
     return build_library(
         found.table,
         reduction,
@@ -104,7 +104,7 @@ def _library(
     )
 
 
-def write_library(library: Library, points: Sequence[Point], out: Path, *, plots: bool) -> list[Path]:
+def write_library(library: ReducedLibrary, points: Sequence[Point], out: Path, *, plots: bool) -> list[Path]:
     """Writes a library's files and, where asked, plots; returns them. Without sources there is no library.py."""
     contents = {"library.json": library_json_text(library)}
     if all(member.program is not None for member in library.members):
@@ -116,7 +116,7 @@ def write_library(library: Library, points: Sequence[Point], out: Path, *, plots
     return [out / name for name in contents] + (_write_plots(library, points, out) if plots else [])
 
 
-def _write_plots(library: Library, points: Sequence[Point], out: Path) -> list[Path]:
+def _write_plots(library: ReducedLibrary, points: Sequence[Point], out: Path) -> list[Path]:
     """Draws coverage, the heads' IoU and excess as SVG and PNG."""
     from archives.plots import save_plots
 

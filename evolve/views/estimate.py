@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from evolve.estimate import Estimate
+from evolve.estimate import CostEstimate
 from evolve.views.words import duration
 
 
-def render(estimate: Estimate) -> Table:
+def render(estimate: CostEstimate) -> Table:
     """One row for each kind of cost."""
     table = Table(title="estimates; nothing was started", title_justify="left", show_header=False)
     table.add_row("model", f"{escape(estimate.model)}, {estimate.heads} heads")

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from archives.classes import shares
 from archives.export import function_names, library_json
-from archives.library import Library, Scores
+from archives.library import ReducedLibrary, SplitScores
 from evolve.results.libraries import Made
 from evolve.views.words import with_interval
 
@@ -38,7 +38,7 @@ def render(made: Made) -> list[RenderableType]:
     return lines + ([escape(str(made.comparison))] if made.comparison else [])
 
 
-def _members(library: Library) -> Table:
+def _members(library: ReducedLibrary) -> Table:
     table = Table(title_justify="left", title=f"{len(library.members)} programs for {len(library.heads)} heads")
     table.add_column("program", overflow="fold")
     for name in ("heads", "IoU", "lines"):
@@ -50,7 +50,7 @@ def _members(library: Library) -> Table:
     return table
 
 
-def _reference(library: Library) -> list[str]:
+def _reference(library: ReducedLibrary) -> list[str]:
     """What it is worth beyond its references, in red where that is nothing."""
     gain = library.reference
     if gain is None:
@@ -63,7 +63,7 @@ def _reference(library: Library) -> list[str]:
     return [f"[bold red]{escape(worth)}; {heads}: the library does not beat its references[/bold red]"]
 
 
-def _scores(split: str, scores: Scores) -> str:
+def _scores(split: str, scores: SplitScores) -> str:
     mean = scores.mean
     spread = "" if mean.low is None or mean.high is None else escape(f" [{mean.low:.3f}, {mean.high:.3f}]")
     full = "" if scores.full_mean is None else f", with all programs {scores.full_mean.value:.3f}"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from archives.bootstrap import Estimate, Split, text_weights
-from archives.compare import compare
+from archives.compare import compare_libraries
 from archives.export import library_json
 from archives.gain import best_of, beyond_noise, gain_over
 from archives.library import build_library
@@ -86,19 +86,19 @@ def libraries(edge, *, seed=0, shared=True, texts=TEXTS):
 
 
 def test_two_libraries_are_compared_by_text_and_win_a_head_only_beyond_its_noise():
-    result = compare(*libraries(0.02))
+    result = compare_libraries(*libraries(0.02))
     assert len(result.won) == 8
     assert result.texts_shared == TEXTS
     assert result.margin is None
     assert result.difference_interval[0] > 0
     assert "paired over 30 texts" in str(result)
-    nothing = compare(*libraries(0.0, seed=3))
+    nothing = compare_libraries(*libraries(0.0, seed=3))
     assert nothing.difference_interval[0] <= 0 <= nothing.difference_interval[1]
     assert len(nothing.won) + len(nothing.lost) <= 2
 
 
 def test_libraries_read_on_other_texts_are_compared_with_the_noise_of_both():
-    paired, unpaired = compare(*libraries(0.02)), compare(*libraries(0.02, shared=False))
+    paired, unpaired = compare_libraries(*libraries(0.02)), compare_libraries(*libraries(0.02, shared=False))
     assert unpaired.texts_shared == 0
     assert unpaired.mean_after == paired.mean_after
     width = [c.difference_interval[1] - c.difference_interval[0] for c in (paired, unpaired)]
@@ -110,7 +110,7 @@ def test_a_head_without_a_program_scores_zero_in_a_comparison():
     before, after = libraries(0.0)
     line = after["assignment"]["L0H0"]
     line |= {"program": None, "iou_test": None, "iou_test_by_text": [None] * TEXTS}
-    lost = {change.head for change in compare(before, after).lost}
+    lost = {change.head for change in compare_libraries(before, after).lost}
     assert "L0H0" in lost
 
 

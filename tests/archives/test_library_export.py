@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archives.compare import compare, read_library_json
+from archives.compare import compare_libraries, read_library_json
 from archives.curves import coverage_curve, curve_order
 from archives.export import function_names, library_json, library_json_text, library_py
 from archives.function_source import as_function, literal
@@ -264,7 +264,7 @@ def test_all_missing_makes_an_empty_library_that_can_be_written():
 
 def test_comparing_a_library_with_itself_shows_no_change():
     library, _ = library_of()
-    result = compare(library_json(library), library_json(library))
+    result = compare_libraries(library_json(library), library_json(library))
     assert (result.won, result.lost, result.even) == ((), (), 20)
     assert len(result.common) == len(library.members)
     assert not result.programs_gone
@@ -273,7 +273,7 @@ def test_comparing_a_library_with_itself_shows_no_change():
 
 def test_heads_won_and_lost_are_told_apart_and_turn_round():
     one, two = library_json(library_of()[0]), library_json(library_of(size=3)[0])
-    there, back = compare(one, two), compare(two, one)
+    there, back = compare_libraries(one, two), compare_libraries(two, one)
     assert there.lost
     assert [c.head for c in there.lost] == [c.head for c in back.won]
     assert [c.head for c in there.won] == [c.head for c in back.lost]
@@ -290,17 +290,17 @@ def test_programs_are_in_common_by_behaviour_though_their_sources_differ():
     one = library_json(library_of()[0])
     two = json.loads(json.dumps(one))
     two["programs"][0]["id"] = "another"
-    assert len(compare(one, two).common) == len(one["programs"])
+    assert len(compare_libraries(one, two).common) == len(one["programs"])
     two["programs"][0]["behaviour"] = "another"
-    assert len(compare(one, two).common) == len(one["programs"]) - 1
+    assert len(compare_libraries(one, two).common) == len(one["programs"]) - 1
     measured = {program["id"]: "same" for program in one["programs"][:1]} | {"another": "same"}
-    assert len(compare(one, two, signatures=measured).common) == len(one["programs"])
+    assert len(compare_libraries(one, two, signatures=measured).common) == len(one["programs"])
 
 
 def test_heads_of_one_library_only_are_listed():
     one, two = library_json(library_of(heads=20)[0]), library_json(library_of(heads=16)[0])
-    assert compare(one, two).heads_gone == ("L4H0", "L4H1", "L4H2", "L4H3")
-    assert compare(two, one).heads_new == ("L4H0", "L4H1", "L4H2", "L4H3")
+    assert compare_libraries(one, two).heads_gone == ("L4H0", "L4H1", "L4H2", "L4H3")
+    assert compare_libraries(two, one).heads_new == ("L4H0", "L4H1", "L4H2", "L4H3")
 
 
 def test_library_json_is_read_back_or_refused(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evolve.results.prompt_comparison import compare, sign_flip_test
+from evolve.results.prompt_comparison import compare_calls, sign_flip_test
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, prompt_table, ratio_interval
 
 
@@ -68,21 +68,21 @@ def test_a_planted_flaw_loses_with_the_interval_clear_of_zero():
         worth = 0.2 * rng.random()
         flawed = made(("exception", 0.0)) if rng.random() < 0.5 else made(("ok", worth))
         pairs.append((flawed, made(("ok", worth), template="t2")))
-    found = compare(pairs)
+    found = compare_calls(pairs)
     assert found.better == "b"
     assert found.difference.low > 0
     assert found.valid_difference.low > 0
     assert found.p_value < 0.01
     assert found.sure > 0.99
     assert found.sentence("A.md", "B.md").startswith("B.md is better than A.md")
-    turned = compare([(b, a) for a, b in pairs])
+    turned = compare_calls([(b, a) for a, b in pairs])
     assert turned.better == "a"
     assert turned.sentence("A.md", "B.md").startswith("A.md is better than B.md")
 
 
 def test_identical_prompts_do_not_differ():
     pairs = [(made(("ok", gain)), made(("ok", gain), template="t2")) for gain in np.random.default_rng(3).random(50)]
-    found = compare(pairs)
+    found = compare_calls(pairs)
     assert found.better is None
     assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
     assert (found.p_value, found.sure) == (1.0, 0.5)
@@ -94,7 +94,7 @@ def test_prompts_that_differ_by_chance_alone_are_rarely_told_apart():
     wrong = 0
     for trial in range(100):
         gains = rng.exponential(0.05, (30, 2))
-        wrong += compare([(made(("ok", a)), made(("ok", b))) for a, b in gains], trial).better is not None
+        wrong += compare_calls([(made(("ok", a)), made(("ok", b))) for a, b in gains], trial).better is not None
     assert wrong <= 10
 
 
@@ -104,18 +104,18 @@ def test_pairing_finds_what_means_cannot():
     for _ in range(30):
         worth = rng.random()  # heads differ far more than prompts do
         pairs.append((made(("ok", worth)), made(("ok", worth + 0.01 + 0.005 * rng.random()))))
-    found = compare(pairs)
+    found = compare_calls(pairs)
     assert found.better == "b"
     one, other = (ratio_interval(np.array([pair[side].gain for pair in pairs]), np.ones(30), 0) for side in (0, 1))
     assert one.high > other.low, "unpaired intervals overlap"
 
 
 def test_a_handful_of_pairs_shows_nothing():
-    found = compare([(made(("ok", 0.0)), made(("ok", 1.0)))] * 4)
+    found = compare_calls([(made(("ok", 0.0)), made(("ok", 1.0)))] * 4)
     assert found.better is None
     assert "are the least" in found.sentence("A.md", "B.md")
     with pytest.raises(ValueError, match="nothing to compare"):
-        compare([])
+        compare_calls([])
 
 
 def test_the_sign_flip_test_is_exact_for_few_pairs():
@@ -127,7 +127,7 @@ def test_the_sign_flip_test_is_exact_for_few_pairs():
 
 
 def test_a_comparison_is_plain_json():
-    found = compare([(made(("ok", 0.0)), made(("ok", 0.1)))] * 8).as_dict()
+    found = compare_calls([(made(("ok", 0.0)), made(("ok", 0.1)))] * 8).as_dict()
     assert found["better"] == "b"
     assert found["pairs"] == 8
     assert set(found["difference"]) == {"value", "low", "high"}

@@ -115,7 +115,7 @@ def call_key(entry: ModelEntry, messages: Sequence[Message], sample: int) -> str
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def answered(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def answered_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Those records that hold a reply."""
     return ((key, record) for key, record in records if record["event"] == "answered")
 
