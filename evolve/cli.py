@@ -28,7 +28,7 @@ Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_defaul
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, a.b=c; repeatable.")]
 
 
-def call(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: bool) -> None:
+def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: bool) -> None:
     """Runs a command and prints its value; errors that the user can mend become one line and exit code 2.
 
     Args:
@@ -82,7 +82,7 @@ def run(
         interrupted = ended.result is None
         return ended
 
-    call(command, render, as_json=as_json)
+    execute(command, render, as_json=as_json)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -97,7 +97,7 @@ def check(
     from evolve.commands.check import check as check_command
     from evolve.views.estimate import render
 
-    call(lambda: check_command(config, settings or []), render, as_json=as_json)
+    execute(lambda: check_command(config, settings or []), render, as_json=as_json)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def status(
             watch_command(run)
         return status_command(run)
 
-    call(command, render, as_json=as_json)
+    execute(command, render, as_json=as_json)
 
 
 @app.command()
@@ -138,7 +138,7 @@ def library(
     from evolve.views.library import render
 
     criterion = Criterion(epsilon, threshold, size, exact)
-    call(lambda: library_command(runs, criterion, out=out, plots=plots), render, as_json=as_json)
+    execute(lambda: library_command(runs, criterion, out=out, plots=plots), render, as_json=as_json)
 
 
 @app.command()
@@ -157,7 +157,7 @@ def score(
     from evolve.commands.score import score as score_command
     from evolve.views.scores import render
 
-    call(
+    execute(
         lambda: score_command(
             programs,
             model=model,
@@ -191,7 +191,7 @@ def replace(
     from evolve.commands.replace import replace as replace_command
     from evolve.views.replacement import render_perplexity
 
-    call(
+    execute(
         lambda: replace_command(
             run,
             fractions=_shares(fractions),
@@ -220,7 +220,7 @@ def transfer(
     from evolve.commands.transfer import transfer_library
     from evolve.views.transfer import render
 
-    call(
+    execute(
         lambda: transfer_library(
             run, texts=texts or [], model=model, max_tokens=max_tokens, limit=limit, choose=choose
         ),
@@ -241,7 +241,7 @@ def tasks(
     from evolve.commands.tasks import tasks as tasks_command
     from evolve.views.replacement import render_tasks
 
-    call(
+    execute(
         lambda: tasks_command(run, names=task, fractions=_shares(fractions), limit=limit),
         lambda result: [*render_tasks(result), f"wrote {run / 'tasks.json'}"],
         as_json=as_json,
@@ -264,9 +264,9 @@ def prompts(
     from evolve.views.prompts import render, render_trial
 
     if compare:
-        call(lambda: compare_command(compare, runs, operator=operator, pairs=pairs), render_trial, as_json=as_json)
+        execute(lambda: compare_command(compare, runs, operator=operator, pairs=pairs), render_trial, as_json=as_json)
     else:
-        call(lambda: prompts_command(runs), render, as_json=as_json)
+        execute(lambda: prompts_command(runs), render, as_json=as_json)
 
 
 @app.command()
@@ -274,7 +274,7 @@ def report(run: Run, as_json: Json = False) -> None:
     """Write one self-contained report.html."""
     from evolve.commands.report import report as report_command
 
-    call(lambda: report_command(run), lambda result: [f"wrote {result['report']}"], as_json=as_json)
+    execute(lambda: report_command(run), lambda result: [f"wrote {result['report']}"], as_json=as_json)
 
 
 def _shares(fractions: str | None) -> list[float] | None:

@@ -1,6 +1,7 @@
 """The plan of the house, DESIGN in one test each: who may import whom."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +88,43 @@ def test_no_module_but_the_command_line_imports_a_command():
         if any(within(name, "evolve.commands") for name in imported(path))
     }
     assert importing == {ROOT / "evolve" / "cli.py"}
+
+
+def public_names(path: Path) -> Iterator[tuple[str, bool]]:
+    """Functions and classes that a file defines at its top, and whether each is a class."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node.name, isinstance(node, ast.ClassDef)
+
+
+def test_no_public_name_is_defined_in_two_modules():
+    """But for what is named by where it stands.
+
+    The command line and the public face call a function by the name that users know, and every view has a `render`.
+    """
+    places: dict[str, list[str]] = defaultdict(list)
+    for package in LAYERS:
+        for path in sources(package):
+            name = path.relative_to(ROOT).as_posix()
+            face = name == "evolve/cli.py" or package == "headscribe"
+            for defined, is_class in public_names(path):
+                view = name.startswith("evolve/views/") and defined == "render"
+                if is_class or not (face or view or defined == "main"):
+                    places[defined].append(name)
+    assert not {defined: found for defined, found in places.items() if len(found) > 1}
+
+
+def test_files_and_functions_stay_small():
+    long_files, long_functions = [], []
+    for path in (path for package in LAYERS for path in sources(package)):
+        text = path.read_text(encoding="utf-8")
+        name, lines = path.relative_to(ROOT).as_posix(), text.count("\n")
+        if lines > 350:
+            long_files.append(f"{name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > 60:
+                    long_functions.append(f"{name}: {node.name} has {length} lines")
+    assert not long_files
+    assert not long_functions

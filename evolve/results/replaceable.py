@@ -17,7 +17,7 @@ from fitness.heads import Head
 from fitness.program import Program
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.studies.bench import SplitTexts
-from fitness.replacement.studies.conditions import Explanation
+from fitness.replacement.studies.conditions import HeadPrograms
 from fitness.replacement.studies.fitted import fitted_sources
 from fitness.sandbox import Limits, Sandbox
 
@@ -38,7 +38,7 @@ class Replaceable:
 
     run_dir: RunDir
     config: Config
-    explanation: Explanation
+    explanation: HeadPrograms
     texts: SplitTexts
     attention: str
 
@@ -76,7 +76,7 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
         programs = {entry["id"]: Program.parse(entry["source"]) for entry in library["programs"]}
         single = found.programs([library["single_best"]]) if library["single_best"] else {}
         begin, end = spec.fit, spec.fit + spec.held_out
-        explanation = Explanation(
+        explanation = HeadPrograms(
             assignment={heads[label]: programs[line["program"]] for label, line in assigned.items()},
             head_iou={heads[label]: line["iou_held_out"] for label, line in assigned.items()},
             library=tuple(programs.values()),

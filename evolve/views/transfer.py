@@ -32,7 +32,7 @@ def _domain(there: DomainTransfer) -> list[RenderableType]:
     )
     table.add_row("best single program", f"{there.single_best.value:.3f}", _paired(there.gain_over_single))
     table.add_row("library", f"[bold]{there.library.value:.3f}[/bold]", "")
-    return [table, verdict(there)]
+    return [table, domain_verdict(there)]
 
 
 def _paired(estimate: Estimate) -> str:
@@ -40,7 +40,7 @@ def _paired(estimate: Estimate) -> str:
     return escape(with_interval(estimate.value, interval, signed=True))
 
 
-def verdict(there: DomainTransfer) -> str:
+def domain_verdict(there: DomainTransfer) -> str:
     """Whether the library holds on these texts, in words; in red where it does not."""
     if there.gain is None:
         held = beyond_noise(there.gain_over_tables_here) > 0

@@ -90,7 +90,7 @@ def _locate_on_hub(model: str) -> ModelSource:
             f"model: there is neither a folder {model!r} nor a hub model of that name that you may read"
         ) from None
     except Exception as error:  # the hub client raises many kinds, which all mean that it did not answer
-        reason = one_line(error)
+        reason = first_line(error)
     copy = try_to_load_from_cache(model, "config.json")
     if not isinstance(copy, str):
         raise UserError(
@@ -101,7 +101,7 @@ def _locate_on_hub(model: str) -> ModelSource:
     return ModelSource(model, Path(copy).parent.name, offline=True)
 
 
-def one_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an exception says, at most 200 characters."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return (lines[0].strip() if lines else type(error).__name__)[:200]
@@ -143,7 +143,7 @@ def load_model(
     except UserError:
         raise
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: {source.path} cannot be loaded: {one_line(error)}") from error
+        raise UserError(f"model: {source.path} cannot be loaded: {first_line(error)}") from error
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()
@@ -162,7 +162,7 @@ def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
     try:
         return transformers.AutoTokenizer.from_pretrained(source.path, **source.options)
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: the tokenizer of {source.path} cannot be loaded: {one_line(error)}") from error
+        raise UserError(f"model: the tokenizer of {source.path} cannot be loaded: {first_line(error)}") from error
 
 
 def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -28,7 +28,7 @@ LARGEST_BATCH = 16
 
 
 @dataclass(frozen=True)
-class Scores:
+class Losses:
     """What a model does on texts, text by text.
 
     Attributes:
@@ -64,7 +64,7 @@ class Scores:
         """Share of tokens in [0, 1] for which the best guess is the original's."""
         return float(self.agreed.sum() / self.tokens.sum())
 
-    def paired_difference(self, other: Scores) -> tuple[float, float]:
+    def paired_difference(self, other: Losses) -> tuple[float, float]:
         """How much higher the other's loss is, in nats a token, and its standard error over texts."""
         difference = other.loss - self.loss
         mean = difference.sum() / self.tokens.sum()
@@ -147,7 +147,7 @@ class Meter:
 
     def measure(
         self, assignments: Mapping[Any, Assignment], progress: Callable[[int, int], None] | None = None
-    ) -> dict[Any, Scores]:
+    ) -> dict[Any, Losses]:
         """Scores of each assignment; what is kept is not measured again, nor what stands under two names twice.
 
         Texts come in the outer loop, so that predictions and states are needed for one batch at a time.
@@ -172,7 +172,7 @@ class Meter:
                 done += 1
                 if progress is not None:
                     progress(done, total)
-        return {name: Scores(*totals[identity]) for name, identity in ids.items()}
+        return {name: Losses(*totals[identity]) for name, identity in ids.items()}
 
     def _read_original(self, batch: Batch) -> _Original:
         with self._lower.recorded() if self._lower else contextlib.nullcontext():

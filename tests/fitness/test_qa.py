@@ -14,7 +14,7 @@ from fitness.replacement import replacing
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.sources import Table
 from fitness.replacement.studies.choices import answered, encode, log_likelihoods
-from fitness.replacement.studies.conditions import Explanation
+from fitness.replacement.studies.conditions import HeadPrograms
 from fitness.replacement.studies.questions import HUB_TASKS, Question, read_questions
 from fitness.replacement.studies.tasks import evaluate_tasks
 from fitness.sandbox import Limits, Sandbox
@@ -215,7 +215,7 @@ def evaluate(model, tokenizer, **options):
     tasks = options.pop("tasks", {"own": QUESTIONS})
     table = Table("mean_table", lambda n: np.eye(n), 64)
     assignment = options.pop("assignment", ASSIGNMENT)
-    explanation = Explanation(assignment, IOU, fitted={"mean_table": dict.fromkeys(assignment, table)})
+    explanation = HeadPrograms(assignment, IOU, fitted={"mean_table": dict.fromkeys(assignment, table)})
     return evaluate_tasks(model, tokenizer, tasks, explanation, make_sandbox, **options)
 
 

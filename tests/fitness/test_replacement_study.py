@@ -14,11 +14,11 @@ from fitness.program import Program
 from fitness.replacement import replacing
 from fitness.replacement.lower_layers import LowerLayers
 from fitness.replacement.measurements import Measurements
-from fitness.replacement.perplexity import Meter, Scores
+from fitness.replacement.perplexity import Losses, Meter
 from fitness.replacement.sources import FIRST_TOKEN, UNIFORM, Table
 from fitness.replacement.studies.attribution import Estimator
 from fitness.replacement.studies.bench import Settings, SplitTexts
-from fitness.replacement.studies.conditions import Explanation, all_conditions, by_iou, heads_at, shuffled
+from fitness.replacement.studies.conditions import HeadPrograms, all_conditions, by_iou, heads_at, shuffled
 from fitness.replacement.studies.fitted import fitted_sources
 from fitness.replacement.studies.least_cost import least_cost
 from fitness.replacement.studies.replace import study
@@ -119,12 +119,12 @@ def test_encoder_without_a_mask_token_is_refused(tokenizer, texts):
 
 def test_paired_difference_is_the_difference_and_shrinks_with_agreement():
     tokens = np.array([10.0, 20.0, 30.0])
-    one = Scores(np.array([20.0, 50.0, 60.0]), tokens, tokens * 0, tokens)
-    other = Scores(one.loss + 0.5 * tokens, tokens, tokens * 0, tokens)
+    one = Losses(np.array([20.0, 50.0, 60.0]), tokens, tokens * 0, tokens)
+    other = Losses(one.loss + 0.5 * tokens, tokens, tokens * 0, tokens)
     mean, error = one.paired_difference(other)
     assert mean == pytest.approx(other.mean_loss - one.mean_loss) == pytest.approx(0.5)
     assert error == pytest.approx(0, abs=1e-12)
-    assert one.paired_difference(Scores(one.loss + np.array([0, 10, 20]), tokens, tokens * 0, tokens))[1] > 0
+    assert one.paired_difference(Losses(one.loss + np.array([0, 10, 20]), tokens, tokens * 0, tokens))[1] > 0
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def result(model, tokenizer, texts):
 
 
 def explain(assignment):
-    return Explanation(assignment, IOU, single=SELF, fitted=FITTED, classes={SELF.id: "self", PREVIOUS.id: "previous"})
+    return HeadPrograms(assignment, IOU, single=SELF, fitted=FITTED, classes={SELF.id: "self", PREVIOUS.id: "previous"})
 
 
 def run(model, tokenizer, texts, assignment, kept=None, **options):
@@ -406,7 +406,7 @@ def test_models_out_of_the_interfaces_reach_have_no_mean_output_and_say_so(token
 
 def test_shuffles_stay_within_their_layer_or_class():
     classes = {SELF.id: "near", PREVIOUS.id: "near", FIRST_TOKEN.id: "first"}
-    explanation = Explanation(ASSIGNMENT, IOU, classes=classes)
+    explanation = HeadPrograms(ASSIGNMENT, IOU, classes=classes)
     conditions = all_conditions(explanation, None, draws=5, seed=0)
     for name, group in (
         ("shuffled_within_layer", lambda head: head[0]),
@@ -419,7 +419,7 @@ def test_shuffles_stay_within_their_layer_or_class():
             for value in {group(head) for head in ASSIGNMENT}:
                 inside = [head for head in ASSIGNMENT if group(head) == value]
                 assert sorted(dealt[h].id for h in inside) == sorted(ASSIGNMENT[h].id for h in inside)
-    without = all_conditions(Explanation(ASSIGNMENT, IOU), None, draws=1, seed=0)
+    without = all_conditions(HeadPrograms(ASSIGNMENT, IOU), None, draws=1, seed=0)
     assert "shuffled_within_class" not in {condition.name for condition in without}
 
 
@@ -436,7 +436,7 @@ def test_bundled_models_are_exact_and_prefer_programs_to_uniform_attention(name,
             iou[number] += iou_of(pack(prediction, causal=True), np.asarray(attention.block(index), np.float32)) / 12
     heads = {Head.parse(label): flat for flat, label in enumerate(attention.labels)}
     assignment = {head: programs[iou[:, flat].argmax()] for head, flat in heads.items()}
-    explanation = Explanation(
+    explanation = HeadPrograms(
         assignment,
         {head: float(iou[:, flat].max()) for head, flat in heads.items()},
         library=programs,

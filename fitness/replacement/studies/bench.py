@@ -18,10 +18,10 @@ from fitness.replacement.identity import Identity, prove_identity
 from fitness.replacement.lower_layers import LowerLayers, without_cache
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.override import Assignment
-from fitness.replacement.perplexity import Meter, Scores
+from fitness.replacement.perplexity import Losses, Meter
 from fitness.replacement.predictions import SandboxPredictions
 from fitness.replacement.studies.attribution import Estimator
-from fitness.replacement.studies.conditions import Explanation, by_iou, heads_at
+from fitness.replacement.studies.conditions import HeadPrograms, by_iou, heads_at
 from fitness.replacement.studies.fitted import mean_outputs
 from fitness.replacement.studies.intervals import Resampler
 from fitness.text.view import Text
@@ -100,7 +100,7 @@ class Bench:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        explanation: Explanation,
+        explanation: HeadPrograms,
         texts: SplitTexts,
         source: SandboxPredictions,
         settings: Settings,
@@ -162,7 +162,7 @@ class Bench:
                 failed[program.id] = missing
         return failed
 
-    def measure(self, stage: str, assignments: Mapping[Any, Assignment]) -> dict[Any, Scores]:
+    def measure(self, stage: str, assignments: Mapping[Any, Assignment]) -> dict[Any, Losses]:
         """Scores on the test texts, with progress; the cheapest to tell, the original, comes with them."""
         return self.meter.measure({"original": {}, **assignments}, self.stage(stage))
 

@@ -19,7 +19,7 @@ PROGRAMS, MEAN_TABLE = "programs", "mean_table"
 
 
 @dataclass(frozen=True)
-class Explanation:
+class HeadPrograms:
     """What a campaign says about heads, and what else could be said.
 
     Attributes:
@@ -62,7 +62,7 @@ class Condition:
 
 
 def all_conditions(
-    explanation: Explanation, mean_output: Assignment | None, *, draws: int, seed: int
+    explanation: HeadPrograms, mean_output: Assignment | None, *, draws: int, seed: int
 ) -> list[Condition]:
     """Every condition that this explanation allows.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fitness.heads import Head
 from fitness.replacement.override import Assignment
-from fitness.replacement.perplexity import Scores
+from fitness.replacement.perplexity import Losses
 from fitness.replacement.studies.bench import Bench
 from fitness.replacement.studies.conditions import ABLATIONS, MEAN_TABLE, PROGRAMS, Condition, all_conditions
 
@@ -48,7 +48,7 @@ def measure_fractions(bench: Bench, assignments: Mapping[Place, Assignment]) -> 
     scores = bench.measure("fractions", assignments)
     rows = []
     for fraction, count in zip(sorted(set(bench.settings.fractions)), bench.counts, strict=True):
-        here: dict[str, list[Scores]] = {}
+        here: dict[str, list[Losses]] = {}
         for name, draw, heads in assignments:
             if heads == count:
                 here.setdefault(name, []).append(scores[name, draw, heads])
@@ -56,7 +56,7 @@ def measure_fractions(bench: Bench, assignments: Mapping[Place, Assignment]) -> 
     return rows
 
 
-def row_of(bench: Bench, here: Mapping[str, Sequence[Scores]], original: Scores) -> Row:
+def row_of(bench: Bench, here: Mapping[str, Sequence[Losses]], original: Losses) -> Row:
     """Numbers of all conditions on the same heads.
 
     Args:
@@ -91,7 +91,7 @@ def row_of(bench: Bench, here: Mapping[str, Sequence[Scores]], original: Scores)
     return row
 
 
-def condition_numbers(bench: Bench, draws: Sequence[Scores], original: Scores) -> Row:
+def condition_numbers(bench: Bench, draws: Sequence[Losses], original: Losses) -> Row:
     """Perplexity with its interval, and its increase in per cent: of all texts together, and as the mean over texts."""
     perplexity, interval = bench.resampler.perplexity(draws)
     increase, increase_interval = bench.resampler.increase(draws, original)
@@ -109,7 +109,7 @@ def condition_numbers(bench: Bench, draws: Sequence[Scores], original: Scores) -
     }
 
 
-def against_table(bench: Bench, here: Mapping[str, Sequence[Scores]]) -> Row:
+def against_table(bench: Bench, here: Mapping[str, Sequence[Losses]]) -> Row:
     """Loss of programs minus loss of mean tables in nats a token, paired by text, and what it says in words."""
     value, (low, high) = bench.resampler.difference(here[MEAN_TABLE], here[PROGRAMS])
     if low > 0:

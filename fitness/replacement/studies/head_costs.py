@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from fitness.heads import Head
 from fitness.program import Program
 from fitness.replacement.override import Assignment
-from fitness.replacement.perplexity import Scores
+from fitness.replacement.perplexity import Losses
 from fitness.replacement.sources import UNIFORM
 from fitness.replacement.studies.attribution import Estimates
 from fitness.replacement.studies.bench import Bench
@@ -123,7 +123,7 @@ def measure_heads(bench: Bench, estimated: HeadEstimates) -> dict[str, Any]:
     }
 
 
-def _head_row(bench: Bench, head: Head, estimated: HeadEstimates, scores: Mapping[Any, Scores]) -> Row:
+def _head_row(bench: Bench, head: Head, estimated: HeadEstimates, scores: Mapping[Any, Losses]) -> Row:
     program = bench.explanation.assignment[head]
     own = estimated.by_name[PROGRAMS]
     place = own.heads.index(head)
@@ -173,7 +173,7 @@ def _pairs(
     bench: Bench,
     estimated: HeadEstimates,
     single: Mapping[tuple[str, Head], Assignment],
-    scores: Mapping[Any, Scores],
+    scores: Mapping[Any, Losses],
 ) -> Row:
     """Correlation of IoU with cost over pairs of a head and a program, not only over heads with their best programs."""
     known, seed = bench.explanation.pair_iou, bench.settings.seed

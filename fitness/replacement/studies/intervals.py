@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from fitness.replacement.perplexity import Scores
+from fitness.replacement.perplexity import Losses
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
@@ -38,30 +38,30 @@ class Resampler:
         draws = rng.multinomial(texts, np.full(texts, 1 / texts), size=resamples)
         self._weights = np.vstack([np.ones(texts), draws])  # the sample itself comes first
 
-    def losses(self, scores: Scores) -> np.ndarray:
+    def losses(self, scores: Losses) -> np.ndarray:
         """(1 + resamples,) nats a token, of the texts themselves first."""
         return np.asarray((self._weights @ scores.loss) / (self._weights @ scores.tokens))
 
-    def perplexity(self, draws: Sequence[Scores]) -> tuple[float, Interval]:
+    def perplexity(self, draws: Sequence[Losses]) -> tuple[float, Interval]:
         """Perplexity and its interval; the mean over several draws of one control."""
         return _summary(_mean([_exp(self.losses(scores)) for scores in draws]))
 
-    def increase(self, draws: Sequence[Scores], original: Scores) -> tuple[float, Interval]:
+    def increase(self, draws: Sequence[Losses], original: Losses) -> tuple[float, Interval]:
         """How much higher the perplexity of all texts together is, in per cent of the original's; mean over draws."""
         base = self.losses(original)
         return _summary(_mean([100 * (_exp(self.losses(scores) - base) - 1) for scores in draws]))
 
-    def text_increase(self, draws: Sequence[Scores], original: Scores) -> tuple[float, Interval]:
+    def text_increase(self, draws: Sequence[Losses], original: Losses) -> tuple[float, Interval]:
         """How much higher a text's perplexity is, in per cent of the original's: mean over texts, and over draws."""
         by_text = _mean([100 * (_exp((scores.loss - original.loss) / scores.tokens) - 1) for scores in draws])
         return _summary((self._weights @ by_text) / self._weights.sum(axis=1))
 
-    def difference(self, scores: Sequence[Scores], other: Sequence[Scores]) -> tuple[float, Interval]:
+    def difference(self, scores: Sequence[Losses], other: Sequence[Losses]) -> tuple[float, Interval]:
         """How much higher the loss of `other` is, in nats a token; means over draws of each side, paired by text."""
         return _summary(self._mean_losses(other) - self._mean_losses(scores))
 
     def recovered(
-        self, draws: Sequence[Scores], ablation: Sequence[Scores], original: Scores
+        self, draws: Sequence[Losses], ablation: Sequence[Losses], original: Losses
     ) -> tuple[float, Interval]:
         """1 - (loss - original loss) / (ablation's loss - original loss); NaN where the ablation does no harm."""
         base = self.losses(original)
@@ -71,7 +71,7 @@ class Resampler:
         share[harmed] = 1 - (self._mean_losses(draws) - base)[harmed] / harm[harmed]
         return _summary(share)
 
-    def _mean_losses(self, several: Sequence[Scores]) -> np.ndarray:
+    def _mean_losses(self, several: Sequence[Losses]) -> np.ndarray:
         return _mean([self.losses(scores) for scores in several])
 
 

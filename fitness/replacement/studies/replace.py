@@ -15,7 +15,7 @@ from fitness.replacement.measurements import Measurements
 from fitness.replacement.predictions import SandboxPredictions
 from fitness.replacement.studies.attribution import DRAWS
 from fitness.replacement.studies.bench import Bench, Progress, Settings, SplitTexts
-from fitness.replacement.studies.conditions import PROGRAMS, Condition, Explanation
+from fitness.replacement.studies.conditions import PROGRAMS, Condition, HeadPrograms
 from fitness.replacement.studies.curves import (
     condition_numbers,
     fraction_conditions,
@@ -33,7 +33,7 @@ BACKWARD = 2.0
 def study(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    explanation: Explanation,
+    explanation: HeadPrograms,
     texts: SplitTexts,
     make_sandbox: Callable[[], Sandbox],
     settings: Settings,

@@ -21,7 +21,7 @@ from fitness.replacement.measurements import Measurements
 from fitness.replacement.override import Assignment
 from fitness.replacement.predictions import SandboxPredictions
 from fitness.replacement.studies.choices import Choice, Name, answered, count_failures, encode, log_likelihoods
-from fitness.replacement.studies.conditions import PROGRAMS, Explanation, all_conditions, by_iou, heads_at
+from fitness.replacement.studies.conditions import PROGRAMS, HeadPrograms, all_conditions, by_iou, heads_at
 from fitness.replacement.studies.fitted import mean_outputs
 from fitness.replacement.studies.questions import Question
 from fitness.sandbox import Sandbox
@@ -37,7 +37,7 @@ def evaluate_tasks(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tasks: Mapping[str, Sequence[Question]],
-    explanation: Explanation,
+    explanation: HeadPrograms,
     make_sandbox: Callable[[], Sandbox],
     *,
     seed: int,
@@ -100,7 +100,7 @@ def _encoded(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tasks: Mapping[str, Sequence[Question]],
-    explanation: Explanation,
+    explanation: HeadPrograms,
 ) -> dict[str, tuple[list[Question], list[Choice]]]:
     """Name -> the questions that fit, and their choices as token ids; refuses what cannot be scored."""
     if not explanation.assignment:
@@ -131,7 +131,7 @@ def _forecast(model: PreTrainedModel, choices: Sequence[Choice], conditions: int
 
 
 def _conditions(
-    explanation: Explanation, mean_output: Assignment | None, counts: Sequence[int], seed: int
+    explanation: HeadPrograms, mean_output: Assignment | None, counts: Sequence[int], seed: int
 ) -> dict[Name, Assignment]:
     """(name, number of heads) -> what stands where; each control is drawn once, as questions are many."""
     order = by_iou(explanation.assignment, explanation.head_iou)
