@@ -230,6 +230,46 @@ def transfer(
 
 
 @app.command()
+def compare(
+    runs: Runs,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves into this file (extra `plots`).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Any number of runs and seeds: numbers, curves and paired differences, with intervals."""
+    from evolve.commands.compare import compare as compare_all
+    from evolve.views.comparison import render
+
+    call(lambda: compare_all(runs, plot=plot), render, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    config: Annotated[str, typer.Argument(help="A YAML file, or a preset.", show_default=False)],
+    vary: Annotated[
+        list[str] | None, typer.Option(help="Values to try, such as splits.fit=8,24,64; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of each combination.")] = 3,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where the runs lie (default: sweeps/CONFIG).")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """A campaign for every combination of settings and seeds, in order and resumable, then compared."""
+    from evolve.commands.sweep import Swept
+    from evolve.commands.sweep import sweep as sweep_all
+    from evolve.views.comparison import render
+
+    ended: list[Swept] = []
+
+    def command() -> Swept:
+        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder))
+        return ended[0]
+
+    call(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
+    if ended[0].comparison is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
 def tasks(
     run: Run,
     task: Annotated[list[str], typer.Option(help="A JSON-lines file or hub task such as piqa; repeatable.")],

@@ -22,7 +22,7 @@ def small_config(tmp_path, attention_cache):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def headscribe():
     """Runs the command line in a process of its own; returns the finished process."""
 

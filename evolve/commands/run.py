@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
-from rich.console import Console
 from rich.markup import escape
 
 from evolve.config import load_config
-from evolve.listeners import SEARCHING, Listener, Listeners
+from evolve.graceful_stop import graceful_stop
+from evolve.listeners import Listeners
 from evolve.run_dir import RunDir
 from evolve.running import Ended, run_campaign
 from evolve.views.console import CampaignConsole
@@ -39,7 +35,7 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
     print_confinement(console, config)
     with (
         CampaignConsole(console, f"{config.model}  {run_dir.path}", config.stop) as live,
-        graceful_stop(console) as stop,
+        graceful_stop(console.print) as stop,
     ):
         ended = run_campaign(
             config, run_dir, Listeners([live, stop]), llm=llm, rebinning=rebinning, interrupted=lambda: stop.asked
@@ -52,39 +48,3 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
     if ended.crowded:
         console.print(f"note: most programs fall in one bin of {', '.join(ended.crowded)}; it tells little apart")
     return ended
-
-
-class GracefulStop(Listener):
-    """Turns signals into a wish to stop: while steps are searched the first one waits for the step's end.
-
-    Attributes:
-        asked: a stop is wished for.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._searching = False
-        self.asked = False
-
-    def on_stage(self, name: str, done: int, total: int) -> None:
-        """Notes whether steps are being searched."""
-        self._searching = name == SEARCHING
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handles a signal."""
-        if self.asked or not self._searching:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._console.print("stopping after this step; once more stops at once", highlight=False)
-
-
-@contextmanager
-def graceful_stop(console: Console) -> Iterator[GracefulStop]:
-    """The first SIGINT or SIGTERM asks for a stop after the step, the second stops at once."""
-    stop = GracefulStop(console)
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
