@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from archives.bootstrap import Split
+from archives.build_library import LOW_IOU
 from archives.facility import greedy_order
-from archives.library import LOW_IOU
 from archives.reduce import EPSILON, Reduction
 from archives.table import ROUNDING, ScoreTable
 from fitness.printable import csv_cell

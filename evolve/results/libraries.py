@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from archives.build_library import build_library
 from archives.compare import LibraryComparison, compare_libraries, read_library_json
 from archives.curves import Point, coverage_curve, curve_order
 from archives.export import library_json
-from archives.library import ReducedLibrary, build_library
+from archives.library import ReducedLibrary
 from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from archives.build_library import build_library, needed_on_test
 from archives.curves import Point, coverage_csv, coverage_curve, curve_order
 from archives.export import library_json_text, library_py
-from archives.library import ReducedLibrary, build_library, needed_on_test
+from archives.library import ReducedLibrary
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer

@@ -134,7 +134,7 @@ class Meter:
     ) -> None:
         if not causal and tokenizer.mask_token_id is None:
             raise UserError(
-                "this model looks ahead, and its tokenizer has no mask token: it has no perplexity of any kind"
+                "this model is bidirectional, and its tokenizer has no mask token: it has no perplexity of any kind"
             )
         self._model = model
         self._reader = Reader(tokenizer)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from archives.bootstrap import Estimate, Split, text_weights
+from archives.build_library import build_library
 from archives.compare import compare_libraries
 from archives.export import library_json
 from archives.gain import best_of, beyond_noise, gain_over
-from archives.library import build_library
 from archives.reduce import reduce
 from archives.table import ScoreTable
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archives.build_library import build_library
 from archives.compare import compare_libraries, read_library_json
 from archives.curves import coverage_curve, curve_order
 from archives.export import function_names, library_json, library_json_text, library_py
 from archives.function_source import as_function, literal
-from archives.library import build_library
 from archives.plots import save_plots
 from archives.reduce import reduce
 from archives.table import ScoreTable

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archives.bootstrap import Split, text_weights
+from archives.build_library import build_library, needed_on_test
 from archives.curves import coverage_csv, coverage_curve, curve_order
-from archives.library import build_library, needed_on_test
 from archives.reduce import reduce
 from archives.table import ScoreTable
 from fitness.program import Program

@@ -15,7 +15,7 @@ from fitness.errors import UserError
 from fitness.models.capture import inspect_heads
 from fitness.models.loading import Reader, context_length
 from fitness.program import Program
-from fitness.replacement.identity import prove_identity
+from fitness.replacement.identity import Identity, prove_identity
 from fitness.replacement.lower_layers import without_cache
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.override import Assignment
@@ -71,8 +71,7 @@ def evaluate_tasks(
     """
     reader = Reader(tokenizer)
     encoded = _encoded(model, tokenizer, tasks, explanation)
-    texts = [reader.text(choices[0].ids) for _, choices in encoded.values()]
-    identity = prove_identity(model, reader, texts[:IDENTITY_TEXTS])
+    identity = _proven(model, reader, encoded)
     fractions = sorted(set(fractions))
     counts = heads_at(fractions, len(explanation.assignment))
     conditions = _conditions(explanation, mean_outputs(model, fit_texts) if fit_texts else None, counts, seed)
@@ -106,13 +105,21 @@ def _encoded(
     if not explanation.assignment:
         raise UserError("no head has a program: there is nothing to replace")
     if not inspect_heads(model)[2]:
-        raise UserError("tasks: the likelihood of an answer needs a causal model, and this one looks ahead")
+        raise UserError("tasks: the likelihood of an answer needs a causal model, and this one is bidirectional")
     context = context_length(model, tokenizer)
     encoded = {name: encode(questions, tokenizer, context) for name, questions in tasks.items()}
     for name, (questions, _) in encoded.items():
         if not questions:
             raise UserError(f"tasks: no question of {name} fits the model's context of {context} tokens")
     return encoded
+
+
+def _proven(
+    model: PreTrainedModel, reader: Reader, encoded: Mapping[str, tuple[list[Question], list[Choice]]]
+) -> Identity:
+    """Identity on the first choice of a few tasks."""
+    texts = [reader.text(choices[0].ids) for _, choices in encoded.values()]
+    return prove_identity(model, reader, texts[:IDENTITY_TEXTS])
 
 
 def _forecast(model: PreTrainedModel, choices: Sequence[Choice], conditions: int) -> str:
