@@ -239,7 +239,7 @@ def compare(
     from evolve.commands.compare import compare as compare_all
     from evolve.views.comparison import render
 
-    call(lambda: compare_all(runs, plot=plot), render, as_json=as_json)
+    execute(lambda: compare_all(runs, plot=plot), render, as_json=as_json)
 
 
 @app.command()
@@ -264,7 +264,7 @@ def sweep(
         ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder))
         return ended[0]
 
-    call(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
+    execute(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
     if ended[0].comparison is None:
         raise typer.Exit(INTERRUPTED)
 
