@@ -72,7 +72,7 @@ class OneRun:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One point of a curve: mean best held-out IoU of a group's runs once they have spent so much."""
 
     at: float
@@ -97,7 +97,7 @@ class Group:
     numbers: Mapping[str, Between]
     gain_intervals: tuple[tuple[float, float], ...]
     transfer: Mapping[str, Between]
-    curves: Mapping[Axis, tuple[Point, ...]]
+    curves: Mapping[Axis, tuple[CurvePoint, ...]]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def read_run(path: Path) -> OneRun:
         dollars = np.zeros(len(summaries))
         for proposal in store.all_proposals():
             if proposal.call and proposal.step < len(dollars):
-                dollars[proposal.step] += float(store.costs([proposal.call])[proposal.call]["cost_usd"] or 0)
+                dollars[proposal.step] += store.costs([proposal.call])[proposal.call].cost_usd
         result = store.meta("result")
     finally:
         store.close()
@@ -222,14 +222,14 @@ def _group(label: str, runs: Sequence[OneRun], marks: Mapping[Axis, np.ndarray])
         tuple((low, high) for low, high in (interval for interval in intervals if interval)),
         {name: between([r["transfer"][name]["gain"] for r in results if name in r["transfer"]]) for name in domains},
         {
-            axis: tuple(Point(float(at), between([_at(run, axis, at) for run in runs])) for at in marks[axis])
+            axis: tuple(CurvePoint(float(at), between([_at(run, axis, at) for run in runs])) for at in marks[axis])
             for axis in AXES
         },
     )
 
 
-def _point(runs: Sequence[OneRun], axis: Axis, at: float) -> Point:
-    return Point(at, between([_at(run, axis, at) for run in runs]))
+def _point(runs: Sequence[OneRun], axis: Axis, at: float) -> CurvePoint:
+    return CurvePoint(at, between([_at(run, axis, at) for run in runs]))
 
 
 def _at(run: OneRun, axis: Axis, at: float) -> float:
