@@ -236,7 +236,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Any number of runs and seeds: numbers, curves and paired differences, with intervals."""
-    from evolve.commands.compare import compare as compare_all
+    from evolve.commands.compare import compare_all
     from evolve.views.comparison import render
 
     execute(lambda: compare_all(runs, plot=plot), render, as_json=as_json)

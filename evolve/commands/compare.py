@@ -8,7 +8,7 @@ from evolve.results.comparison import Comparison, compare_runs
 from evolve.views.comparison import draw_curves
 
 
-def compare(paths: list[Path], *, plot: Path | None) -> Comparison:
+def compare_all(paths: list[Path], *, plot: Path | None) -> Comparison:
     """Compares runs; those that differ in their seed alone are one group.
 
     Args:
