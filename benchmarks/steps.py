@@ -18,10 +18,10 @@ from evolve.campaign import Campaign
 from evolve.config import parse_config
 from evolve.listeners import Listener
 from evolve.proposing import Proposer
-from evolve.records import StepSummary
-from evolve.run_dir import RunDir
 from evolve.session import opened_for_search
 from evolve.stopping import conditions
+from evolve.store.records import StepSummary
+from evolve.store.run_dir import RunDir
 
 SMALL = 800
 

@@ -12,11 +12,11 @@ from evolve.candidates import Candidate
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.proposing import Proposer
-from evolve.records import ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
 from evolve.replay import committed_steps
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import Store
+from evolve.store.records import ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
 from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines

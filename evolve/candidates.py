@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evolve.records import ProposalOutcome, ProposalRecord
 from evolve.state import Slot
+from evolve.store.records import ProposalOutcome, ProposalRecord
 from fitness.failures import FailureKind
 from fitness.program import Program
 

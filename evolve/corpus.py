@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evolve.config import Config
-from evolve.run_dir import write_atomically
+from evolve.store.run_dir import write_atomically
 from fitness.errors import UserError
 from fitness.models.loading import ModelSource, Reader, load_tokenizer
 from fitness.text.corpus import DomainRead, Splits, split_texts

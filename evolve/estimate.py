@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from evolve.config import Config, model_path
+from evolve.config.llm import LlmModel
 from evolve.corpus import read_splits
 from evolve.listeners import Listener
-from evolve.llm_config import LlmModel
 from evolve.running import llm_operators
 from evolve.session import attention_cache, make_pool, worker_spec
 from evolve.store import Store

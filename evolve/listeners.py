@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evolve.records import StepSummary
+from evolve.store.records import StepSummary
 from fitness.text.corpus import Splits
 
 # The stages of a campaign that its steps belong to, and that follows them.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from evolve.candidates import Candidate
 from evolve.config import Config
-from evolve.llm_config import LlmModel
+from evolve.config.llm import LlmModel
 from evolve.state import Slot
 from evolve.store import Store
 from fitness.errors import UserError

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolve.config import Config
-from evolve.records import CallCost, ProgramRecord, ProposalRecord
 from evolve.state import SearchState
 from evolve.store import Store
+from evolve.store.records import CallCost, ProgramRecord, ProposalRecord
 from fitness.own import Own
 
 

@@ -13,10 +13,10 @@ from evolve.listeners import REPORTING, SEARCHING, Listener, Listeners
 from evolve.proposing import Proposer
 from evolve.results.finish import RunResult, finish
 from evolve.results.references import FITTING, remember_tables
-from evolve.run_dir import RunDir, RunLog
 from evolve.session import Session, opened_for_search
 from evolve.stopping import conditions
 from evolve.store import Store
+from evolve.store.run_dir import RunDir, RunLog
 from evolve.views.report import write_report
 from fitness.errors import UserError
 from fitness.own import Own

@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from evolve.config import Config
-from evolve.llm_config import LlmModel
-from evolve.records import CallCost, ProposalRecord
+from evolve.config.llm import LlmModel
+from evolve.store.records import CallCost, ProposalRecord
 from fitness.errors import UserError
 from operators.registry import LLM_OPERATORS
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from evolve.config import Config, model_path
+from evolve.config.own_names import check_own_names
 from evolve.corpus import read_splits
 from evolve.listeners import Listener
-from evolve.own_names import check_own_names
-from evolve.run_dir import RunDir, RunLock
 from evolve.store import Store
+from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError
 from fitness.models.capture import Attention, capture
 from fitness.models.loading import locate

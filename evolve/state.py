@@ -11,8 +11,8 @@ import numpy as np
 
 from archives.grid import AddResult, AddStatus, Axis, Grid
 from evolve.config import Config
-from evolve.records import CallCost, ProgramRecord, ProposalRecord
 from evolve.scheduler import Arm, make_scheduler
+from evolve.store.records import CallCost, ProgramRecord, ProposalRecord
 from fitness.failures import FailureKind
 from fitness.own import Own
 from operators.protocol import Failure

@@ -16,7 +16,7 @@ from headscribe.tables import data_frame, html_table
 if TYPE_CHECKING:
     import pandas
 
-    from evolve.records import ProgramRecord
+    from evolve.store.records import ProgramRecord
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archives.compare import read_library_json
 from archives.export import library_json
 from archives.table import ScoreTable
-from evolve.run_dir import write_atomically
+from evolve.store.run_dir import write_atomically
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
 from headscribe.heads import HeadName, label_of
@@ -266,7 +266,7 @@ def reduce_run(
     """The library of what a run that is opened has found so far, see `Run.reduce`."""
     from evolve.results.found import load_found, test_scorer
     from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out
-    from evolve.test_ledger import recorder_at
+    from evolve.store.test_ledger import recorder_at
 
     criterion = Criterion(epsilon, threshold, size, exact)
     if not criterion.is_set:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from evolve.config import Config
 from evolve.listeners import Listener
-from evolve.records import StepSummary
-from evolve.run_dir import RunDir
 from evolve.running import run_campaign
+from evolve.store.records import StepSummary
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from headscribe.runs import Run
 from headscribe.settings import configured

@@ -13,9 +13,9 @@ import numpy as np
 
 from evolve.config import Config, model_path
 from evolve.replay import replay
-from evolve.run_dir import RunDir
 from evolve.session import opened_for_reading
 from evolve.store import Store
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.program import Program
 from fitness.scoring.iou import iou

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evolve.config import load_config
+from evolve.config.own_names import check_own_names
 from evolve.estimate import CostEstimate, estimate_costs
-from evolve.own_names import check_own_names
 from evolve.views.stages import StageConsole, print_confinement
 
 

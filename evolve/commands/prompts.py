@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evolve.results.prompt_calls import PromptTable, prompts_of
 from evolve.results.prompt_trial import Trial, compare_templates
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
 

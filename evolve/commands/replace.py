@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.results.replaceable import open_replaceable
-from evolve.run_dir import write_atomically
+from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
 # Everything measured so far: an interrupted command, or one of other fractions, goes on from it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 from evolve.views.report import write_report
 
 

@@ -9,8 +9,8 @@ from rich.markup import escape
 from evolve.config import load_config
 from evolve.graceful_stop import graceful_stop
 from evolve.listeners import Listeners
-from evolve.run_dir import RunDir
 from evolve.running import Ended, run_campaign
+from evolve.store.run_dir import RunDir
 from evolve.views.console import CampaignConsole
 from evolve.views.stages import error_console, print_confinement
 from evolve.views.words import duration

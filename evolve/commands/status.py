@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.live import Live
 
 from evolve.results.status import Status, read_status
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 from evolve.views.status import render
 from evolve.views.terminal import terminal
 

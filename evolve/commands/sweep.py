@@ -15,8 +15,8 @@ from evolve.config import Config, load_config
 from evolve.graceful_stop import GracefulStop, graceful_stop
 from evolve.listeners import Listeners
 from evolve.results.comparison import Comparison, compare_runs
-from evolve.run_dir import RunDir
 from evolve.running import run_campaign
+from evolve.store.run_dir import RunDir
 from evolve.views.console import CampaignConsole
 from evolve.views.stages import error_console, print_confinement
 from evolve.views.words import duration

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from evolve.config import Config, parse_config
+from evolve.config.texts import TextSource
 from evolve.results.transfer import DomainTransfer, transfer
-from evolve.run_dir import RunDir, write_atomically
 from evolve.session import opened_for_reading
-from evolve.text_sources import TextSource
+from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
 FILE = "transfer.json"

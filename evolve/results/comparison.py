@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from archives.bootstrap import CONFIDENCE
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 
 Axis = Literal["programs", "seconds", "usd"]

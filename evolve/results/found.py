@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from archives.table import ScoreTable
-from evolve.records import ProgramRecord
 from evolve.results.references import held_out_tables, tables_on_test
 from evolve.store import Store
-from evolve.test_ledger import Record
+from evolve.store.records import ProgramRecord
+from evolve.store.test_ledger import Record
 from fitness.errors import UserError
 from fitness.models.capture import open_attention
 from fitness.program import Program

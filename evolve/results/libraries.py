@@ -18,14 +18,14 @@ from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config
 from evolve.listeners import Listener
-from evolve.records import ProgramRecord
 from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
 from evolve.results.program_classes import with_classes
 from evolve.results.reduction import Criterion, reduce_found, write_library
 from evolve.results.references import baseline_ids
-from evolve.run_dir import RunDir
 from evolve.session import captured, make_pool
-from evolve.test_ledger import Record, recorder_at
+from evolve.store.records import ProgramRecord
+from evolve.store.run_dir import RunDir
+from evolve.store.test_ledger import Record, recorder_at
 from fitness.errors import UserError
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import WorkerSpec

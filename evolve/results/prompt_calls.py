@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.records import ProposalRecord
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, PromptRow, prompt_table
-from evolve.run_dir import RunDir
 from evolve.store import Store
+from evolve.store.records import ProposalRecord
+from evolve.store.run_dir import RunDir
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from evolve.config import Config
+from evolve.config.llm import LlmModel
 from evolve.listeners import Listener
-from evolve.llm_config import LlmModel
 from evolve.replay import replay
 from evolve.results.prompt_comparison import PromptComparison, compare_calls
 from evolve.results.prompt_statistics import BenchCall, CandidateOutcome
-from evolve.run_dir import RunDir, RunLock
 from evolve.session import captured, make_pool
 from evolve.store import Store
+from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError, nearest
 from fitness.program import Program
 from fitness.scoring.pool import Pool

@@ -14,7 +14,7 @@ from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer
 from evolve.results.references import baseline_ids, best_baseline, best_reference
-from evolve.run_dir import write_atomically
+from evolve.store.run_dir import write_atomically
 from fitness.program import Program
 
 CURVE_POINTS = 200

@@ -10,8 +10,8 @@ from archives.compare import read_library_json
 from evolve.config import Config, model_path
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found
-from evolve.run_dir import RunDir
 from evolve.session import opened_for_reading
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.heads import Head
 from fitness.program import Program

@@ -9,10 +9,10 @@ from typing import Any
 from archives.grid import AddStatus
 from evolve.replay import replay
 from evolve.results.references import reference_held_out
-from evolve.run_dir import RunDir
 from evolve.scheduler import Arm
 from evolve.state import SearchState
 from evolve.store import Store
+from evolve.store.run_dir import RunDir
 from fitness.failures import FailureKind
 from operators.llm.client.calls import spend_of
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from evolve.config import Stop
 from evolve.listeners import SEARCHING, Listener
-from evolve.records import StepSummary
+from evolve.store.records import StepSummary
 from evolve.views.stages import PLAIN_EVERY_SECONDS, PlainStages
 from evolve.views.words import duration, texts_lines
 from fitness.text.corpus import Splits

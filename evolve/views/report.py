@@ -9,10 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evolve.config import Config
-from evolve.records import StepSummary
 from evolve.results.status import Status, read_status
-from evolve.run_dir import RunDir, write_atomically
 from evolve.store import Store
+from evolve.store.records import StepSummary
+from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.pictures import css_colour, line_svg
 from evolve.views.words import duration, times, with_interval
 from fitness.heads import Head

@@ -7,7 +7,7 @@ import pytest
 from campaigns import SMALL
 
 from evolve.results.comparison import between, compare_runs, read_run
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 
 

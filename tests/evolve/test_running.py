@@ -8,9 +8,9 @@ from campaigns import SMALL
 
 from evolve.config import parse_config
 from evolve.listeners import SEARCHING, Listener
-from evolve.run_dir import RunDir
 from evolve.running import run_campaign
 from evolve.session import opened_for_reading
+from evolve.store.run_dir import RunDir
 
 
 def test_a_campaign_from_python_prints_nothing_and_sets_no_signal_handler(tmp_path, capfd, attention_cache):

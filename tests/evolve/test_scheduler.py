@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evolve.config import Config
-from evolve.records import CallCost, ProposalRecord
 from evolve.scheduler import OFFLINE_SECONDS_OTHERWISE, SECONDS_PER_USD, Arm, make_scheduler
+from evolve.store.records import CallCost, ProposalRecord
 from fitness.errors import UserError
 
 MODELS = [

@@ -3,8 +3,8 @@ import sqlite3
 import numpy as np
 import pytest
 
-from evolve.records import CallCost, ProgramRecord, ProposalRecord, StepSummary
 from evolve.store import FILE, Store
+from evolve.store.records import CallCost, ProgramRecord, ProposalRecord, StepSummary
 from fitness.errors import UserError
 from fitness.failures import FailureKind
 from fitness.program import Program

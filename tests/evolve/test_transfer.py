@@ -10,9 +10,9 @@ from campaigns import SMALL
 from evolve.commands.transfer import transfer_library
 from evolve.config import parse_config
 from evolve.results.transfer import transfer
-from evolve.run_dir import RunDir
 from evolve.running import run_campaign
 from evolve.session import opened_for_reading
+from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.scoring.packing import unpack
 from fitness.scoring.references import KINDS, fit_tables

@@ -16,7 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from evolve.llm_config import LlmBudget, LlmModel
+from evolve.config.llm import LlmBudget, LlmModel
 from evolve.store import Store
 from operators.llm.client.client import Client
 from operators.llm.client.failures import BudgetSpent

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from evolve.store import Store
+from evolve.store.database import Store
 from fitness.errors import UserError
 
 # Told of a reading before it happens, with the number of programs whose test scores are read.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from evolve.section import Count, Section
+from evolve.config.section import Count, Section
 from fitness.text.sources import TextsBy, read_texts
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from evolve.section import Count, Section
+from evolve.config.section import Count, Section
 
 
 class Price(Section):

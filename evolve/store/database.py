@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evolve.records import (
+from evolve.store.records import (
     PROGRAM_COLUMNS,
     CallCost,
     ProgramRecord,

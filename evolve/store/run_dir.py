@@ -15,8 +15,8 @@ import yaml
 
 from evolve.config import Config, parse_config
 from evolve.listeners import Listener
-from evolve.records import StepSummary
-from evolve.store import FILE, Store
+from evolve.store.database import FILE, Store
+from evolve.store.records import StepSummary
 from fitness.errors import UserError
 from fitness.text.corpus import Splits
 

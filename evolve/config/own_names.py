@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evolve.config import Config
+from evolve.config.schema import Config
 from fitness.own import Own
 from fitness.scoring.descriptors import get_descriptor
 from operators.registry import get_operator

@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 import configs
-from evolve.llm_config import Llm
-from evolve.section import Count, Section
-from evolve.text_sources import TextSources
+from evolve.config.llm import Llm
+from evolve.config.section import Count, Section
+from evolve.config.texts import TextSources
 from fitness.errors import UserError, nearest
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
