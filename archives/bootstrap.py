@@ -100,8 +100,8 @@ class Split:
         """Mean over heads, a head without a score counting 0; with `less`, of the differences head by head.
 
         Args:
-            names: one program, or None, a head.
-            less: one program, or None, a head, whose IoU is subtracted.
+            names: one program per head, or None.
+            less: one program per head, or None, whose IoU is subtracted.
             rows: the heads to take the mean over, at least one; all by default.
         """
         rows = np.arange(self.heads) if rows is None else rows

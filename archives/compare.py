@@ -92,7 +92,7 @@ class LibraryComparison:
         return asdict(self)
 
     def __str__(self) -> str:
-        """The diff for people, some twenty lines a section."""
+        """The diff for people, some twenty lines per section."""
         before, after = self.names
         split = self.split.replace("_", "-")
         heads = len(self.won) + len(self.lost) + self.even
@@ -261,7 +261,7 @@ def read_library_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; `headscribe library` writes it") from None
     except ValueError as error:
-        raise UserError(f"{path}: is no library.json: {error}") from None
+        raise UserError(f"{path}: is not a library.json: {error}") from None
     found = library.get("format") if isinstance(library, dict) else None
     if found != FORMAT:
         raise UserError(f"{path}: library format {found}, expected {FORMAT}; write it again with `headscribe library`")

@@ -219,7 +219,7 @@ def iterated_greedy(
         costs: (programs,) positive.
         selected: an irredundant cover to begin with.
         rounds: how often.
-        rng: source of chance; the same one gives the same answer.
+        rng: source of randomness; the same one gives the same answer.
 
     Returns:
         the best cover met, never worse than `selected`.

@@ -125,7 +125,7 @@ def _summary(
 
 
 def coverage_csv(points: Sequence[Point]) -> str:
-    """The curve as CSV, a header line and one line a size; what is not known is empty."""
+    """The curve as CSV, a header line and one line per size; what is not known is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [field.name for field in fields(Point)]

@@ -31,7 +31,7 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
         the source of the function, without a line break at its end, and those of `MODULES` that it needs imported.
 
     Raises:
-        ProgramError: where the source is no program.
+        ProgramError: where the source is not a program.
     """
     tree = ast.parse(source)
     entries = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]

@@ -165,7 +165,7 @@ class Grid:
         return None if number < 0 else (number, float(self.best_iou[cell, head]))
 
     def sample_elites(self, head: int, count: int, rng: np.random.Generator) -> list[tuple[int, float, int]]:
-        """Different elites of one head, better ones more often: the chance is one over the rank.
+        """Different elites of one head, better ones more often: the probability is one over the rank.
 
         Returns:
             (number, IoU, cell) of at most `count` different programs, best first.
@@ -176,8 +176,8 @@ class Grid:
         if not len(cells):
             return []
         order = cells[np.lexsort((self._key[cells, head], -self.best_iou[cells, head]))]
-        chance = 1 / (1.0 + np.arange(len(order)))
-        picked = rng.choice(len(order), size=min(count, len(order)), replace=False, p=chance / chance.sum())
+        weights = 1 / (1.0 + np.arange(len(order)))
+        picked = rng.choice(len(order), size=min(count, len(order)), replace=False, p=weights / weights.sum())
         chosen = order[np.sort(picked)]
         return [(int(self.elite[cell, head]), float(self.best_iou[cell, head]), int(cell)) for cell in chosen]
 

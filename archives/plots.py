@@ -22,7 +22,7 @@ STYLES: dict[str, dict[str, Any]] = {
 def save_plots(
     library: ReducedLibrary, curve: Sequence[Point], folder: Path, *, formats: Sequence[str] = ("svg", "png")
 ) -> list[Path]:
-    """Draws `coverage`, `head_iou` and `excess`, one file a format.
+    """Draws `coverage`, `head_iou` and `excess`, one file per format.
 
     Args:
         library: the library.

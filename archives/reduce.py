@@ -108,7 +108,7 @@ def reduce(
         seed: of the iterated greedy.
         exact: ask for the proven optimum.
         exact_seconds: time limit for that; afterwards the bound found so far is the answer.
-        signatures: one string a program; programs of equal strings behave alike, and the cheapest of them is kept.
+        signatures: one string per program; programs of equal strings behave alike, and the cheapest of them is kept.
         rounds: of the iterated greedy; by default about a second's worth, a function of the instance.
 
     Raises:

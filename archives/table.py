@@ -187,13 +187,13 @@ def merge(tables: Mapping[str, ScoreTable]) -> ScoreTable:
 
 
 def read_csv(path: Path) -> ScoreTable:
-    """Reads `layer, head, program_idx | program_name, sentence_idx, iou_score`, one row a score, in any order.
+    """Reads `layer, head, program_idx | program_name, sentence_idx, iou_score`, one row per score, in any order.
 
     Where both program columns are there, the number tells programs apart and the name is shown (with the number behind
     it where two programs share it). Without `sentence_idx` the scores are means. An empty score, or `nan`, is missing.
 
     Raises:
-        UserError: with file and line, for missing columns, cells that are no numbers, scores outside [0, 1], and for a
+        UserError: with file and line, for missing columns, cells that are not numbers, scores outside [0, 1], and for a
             second, different score of the same head, program and text.
     """
     try:
@@ -205,7 +205,7 @@ def read_csv(path: Path) -> ScoreTable:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: is no CSV text in UTF-8: {error}") from None
+        raise UserError(f"{path}: is not CSV text in UTF-8: {error}") from None
     if not cells:
         raise UserError(f"{path}: holds no scores")
     return _assemble(cells, columns)

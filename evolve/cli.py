@@ -299,12 +299,12 @@ def prompts(
     as_json: Json = False,
 ) -> None:
     """What each prompt, operator and model gained per call, token and dollar."""
-    from evolve.commands.prompts import compare as compare_command
+    from evolve.commands.prompts import compare_prompts
     from evolve.commands.prompts import prompts as prompts_command
     from evolve.views.prompts import render, render_trial
 
     if compare:
-        execute(lambda: compare_command(compare, runs, operator=operator, pairs=pairs), render_trial, as_json=as_json)
+        execute(lambda: compare_prompts(compare, runs, operator=operator, pairs=pairs), render_trial, as_json=as_json)
     else:
         execute(lambda: prompts_command(runs), render, as_json=as_json)
 

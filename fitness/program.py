@@ -23,7 +23,7 @@ _DOTTED = re.compile(r"(?:\.[\s\\]*\w+[\s\\]*){50}")
 
 
 class ProgramError(ValueError):
-    """Source text that is no program.
+    """Source text that is not a program.
 
     Attributes:
         kind: `SYNTAX` (does not parse) or `REJECTED` (parses, but breaks the contract).
@@ -75,7 +75,7 @@ class Program:
             normalised = ast.unparse(_without_docstrings(tree))
             identity = hashlib.sha256(normalised.encode()).hexdigest()[:16]
         except UnicodeEncodeError:
-            raise ProgramError(FailureKind.REJECTED, "holds half of a surrogate pair, which is no character") from None
+            raise ProgramError(FailureKind.REJECTED, "holds half of a surrogate pair: not a character") from None
         except (ValueError, RecursionError, MemoryError) as error:  # huge numbers, deep nesting
             raise ProgramError(FailureKind.REJECTED, str(error) or "nested too deeply") from None
         program = cls(source.strip() + "\n", identity)
@@ -130,7 +130,7 @@ def parse_tree(source: str, most: int = MAX_CHARACTERS) -> ast.Module:
     except SyntaxError as error:
         raise ProgramError(FailureKind.SYNTAX, error.msg, error.lineno) from None
     except UnicodeEncodeError:
-        raise ProgramError(FailureKind.REJECTED, "holds half of a surrogate pair, which is no character") from None
+        raise ProgramError(FailureKind.REJECTED, "holds half of a surrogate pair: not a character") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ProgramError(FailureKind.SYNTAX, str(error) or "nested too deeply") from None
 

@@ -28,7 +28,7 @@ def get_operator(name: str, own: Iterable[Own] = ()) -> Operator | PromptOperato
     """The operator of this name: an `Operator` where it is offline, a `PromptOperator` where it asks a language model.
 
     Args:
-        name: one of ours, or `package.module:Name` of a class or an instance.
+        name: a built-in one, or `package.module:Name` of a class or an instance.
         own: operators that were given as objects.
 
     Raises:

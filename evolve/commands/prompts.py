@@ -21,7 +21,7 @@ def prompts(runs: Sequence[Path]) -> PromptTable:
     return prompts_of(runs)
 
 
-def compare(templates: tuple[Path, Path], runs: Sequence[Path], *, operator: str | None, pairs: int) -> Trial:
+def compare_prompts(templates: tuple[Path, Path], runs: Sequence[Path], *, operator: str | None, pairs: int) -> Trial:
     """Compares two templates on one run, with progress on stderr.
 
     Raises:

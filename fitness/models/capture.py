@@ -107,7 +107,7 @@ def open_attention(folder: Path) -> Attention:
     """Opens what `capture` wrote.
 
     Raises:
-        UserError: where the folder is no complete attention cache.
+        UserError: where the folder is not a complete attention cache.
     """
     try:
         return Attention(folder)

@@ -1,8 +1,8 @@
 """Reaching into a model's attention, one mechanism for all models: look at it, or put something in its place.
 
-Models that use transformers' attention interface are run with an attention function of ours; its mask function must be
-registered beside it, or the model would silently stop being causal. Models that do not use the interface compute a
-softmax within their attention modules, which is tapped.
+Models that use transformers' attention interface are run with headscribe's own attention function; its mask function
+must be registered beside it, or the model would silently stop being causal. Models that do not use the interface
+compute a softmax within their attention modules, which is tapped.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def as_weights(returned: object, n: int) -> np.ndarray:
     """The (n, n) float64 weights that a program returned.
 
     Raises:
-        ContractError: where it is no (n, n) array of real numbers.
+        ContractError: where it is not an (n, n) array of real numbers.
     """
     if not isinstance(returned, (np.ndarray, list, tuple)):
         message = f"returned {type(returned).__name__}, expected an array of shape {(n, n)}"

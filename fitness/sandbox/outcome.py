@@ -24,7 +24,7 @@ CHILD_ENDS: tuple[FailureKind | None, ...] = (
 )
 
 
-class SandboxUnavailable(RuntimeError):  # noqa: N818 - says what is the case, and is no mistake of the caller
+class SandboxUnavailable(RuntimeError):  # noqa: N818 - says what is the case, not what the caller did wrong
     """Programs cannot be confined here as asked; the message says what can be done."""
 
 
@@ -76,7 +76,7 @@ class Outcome:
             data, never instructions or markup.
         line: 1-based line of the program, where known.
         text: index of the text it failed on, where known.
-        weights: one (n, n) float64 array a text asked for, checked. Empty unless ok.
+        weights: one (n, n) float64 array per text asked for, checked. Empty unless ok.
         cpu_seconds: CPU time of the child, its setting up included.
     """
 

@@ -34,7 +34,7 @@ def probe(mode: Mode) -> str:
                 f"the self-test failed: a known program gave {known.kind} {known.message}".rstrip()
             )
         description = sandbox.description
-    # In strict mode the kernel alone has to stop it; what the static check is worth is no promise.
+    # In strict mode the kernel alone has to stop it; the static check promises nothing.
     layers = Layers(static=mode == "degraded")
     with Sandbox([text], mode=mode, limits=Limits(cpu_seconds=10), layers=layers) as sandbox:
         opened = sandbox.run(Program.parse(_OPENS))

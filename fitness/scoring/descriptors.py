@@ -29,7 +29,7 @@ def reach(predictions: np.ndarray, packing: Packing) -> float:
 
 
 def focus(predictions: np.ndarray, packing: Packing) -> float:
-    """One minus the rows' entropy over that of an even row: 0 = spread evenly, 1 = one token a row."""
+    """One minus the rows' entropy over that of an even row: 0 = spread evenly, 1 = one token per row."""
     entropy = -packing.row_sums(predictions * np.log(np.where(predictions > 0, predictions, 1)))
     # A row of one key has no choice, and an empty one makes none: they say nothing.
     open_rows = (packing.row_keys > 1) & (packing.row_sums(predictions) > 0)

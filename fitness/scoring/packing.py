@@ -85,7 +85,7 @@ class Packing:
         return np.maximum.reduceat(self.distance, self.row_starts).astype(np.float64)
 
     def pack(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
-        """(N,): one (n, n) matrix a text, packed and laid end to end."""
+        """(N,): one (n, n) matrix per text, packed and laid end to end."""
         flat = np.concatenate([matrix.reshape(-1) for matrix in matrices])
         return flat[self._index] if self.causal else flat
 
@@ -94,7 +94,7 @@ class Packing:
         return [flat[begin:end] for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
     def unpack(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Inverse of `pack`: one (n, n) matrix a text."""
+        """Inverse of `pack`: one (n, n) matrix per text."""
         return [unpack(part, n, causal=self.causal) for part, n in zip(self.split(flat), self.lengths, strict=True)]
 
     def row_sums(self, flat: np.ndarray) -> np.ndarray:

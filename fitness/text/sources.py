@@ -103,7 +103,7 @@ def _column(rows: Iterable[Any], column: str | None, place: str) -> Iterator[str
         if row is None:
             continue
         if not isinstance(row, str):
-            raise UserError(f"texts: row {number} of {place} is no text but {str(row)[:40]!r}; name another `column`")
+            raise UserError(f"texts: row {number} of {place} is not text but {str(row)[:40]!r}; name another `column`")
         yield row
 
 

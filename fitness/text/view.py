@@ -38,8 +38,8 @@ class Field:
 
     Attributes:
         name: attribute name on `Text`.
-        shape: "(n, n)": element [i, j] speaks of query i and key j. "(n,)": one value a token; used as it is, it speaks
-            of the key, and as `[:, None]` of the query.
+        shape: "(n, n)": element [i, j] describes query i and key j. "(n,)": one value per token; used as it is, it
+            describes the key, and as `[:, None]` the query.
         kind: type of its elements.
         doc: one line that says what it holds.
     """
@@ -74,8 +74,8 @@ def _field(shape: Shape, kind: Kind) -> Callable[[Callable[[Any], np.ndarray]], 
 class Text:
     """A frozen view of one input of n tokens. Every array is read-only; row i is the query token, column j the key.
 
-    Element [i, j] of a field with j <= i, and value i of a field of one value a token, depend on tokens up to i alone:
-    the fields of a text's beginning are the beginning of its fields, so that a program can follow text as it grows.
+    Element [i, j] of a field with j <= i, and value i of a field of one value per token, depend on tokens up to i only:
+    the fields of a text's beginning are the beginning of its fields, so that a program can follow a text as it grows.
 
     Attributes:
         tokens: n strings as the model sees them, leading space kept, with the begin token where the model has one.

@@ -40,11 +40,11 @@ def token(text: Text, index: int) -> str:
 def strongest_pairs(view: FitView, head: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     """The strongest pairs of query and key on a few fit texts, stratified by weight.
 
-    The strongest 2.5 % of all pairs, and of those that do not look at the first token, are sorted into bands of weight,
-    and a few of each band are drawn: otherwise one habit, such as resting on the first token, would fill the list.
+    The strongest 2.5 % of all pairs, and of those whose key is not the first token, are sorted into bands of weight,
+    and a few of each band are drawn: otherwise one habit, such as attending to the first token, would fill the list.
 
     Returns:
-        One entry a text: `text` (quoted) and `pairs` (lines such as `' it'[9] -> ' dog'[4] (0.83)`, strongest first).
+        One entry per text: `text` (quoted) and `pairs` (lines such as `' it'[9] -> ' dog'[4] (0.83)`, strongest first).
     """
     chosen = np.sort(rng.permutation(len(view.texts))[:TEXTS_SHOWN])
     attention = view.attention(head)
@@ -134,7 +134,7 @@ class _Profiles:
             float((weights * np.abs(self._view.texts[index].distance))[1:].sum(axis=1).mean())
             for index, weights in zip(self._texts, matrices, strict=True)
         ]
-        return [*lines, f"mean distance looked at: {np.mean(distances):.1f} tokens"]
+        return [*lines, f"mean distance attended to: {np.mean(distances):.1f} tokens"]
 
 
 @lru_cache(maxsize=2)
@@ -182,8 +182,8 @@ def compared_rows(
         predictions: packed predictions by name.
 
     Returns:
-        One entry a row: `query`, `before` (the tokens up to it, quoted), `wanted` and one entry a prediction, each a
-        line of keys with their weights, heaviest first.
+        One entry per row: `query`, `before` (the tokens up to it, quoted), `wanted` and one entry per prediction, each
+        a line of keys with their weights, heaviest first.
     """
     text = view.texts[index]
     flats = {"wanted": view.attention(head)} | predictions

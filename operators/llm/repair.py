@@ -1,4 +1,4 @@
-"""LLM operator: a program that failed, or ran and said nothing, is sent back with what went wrong."""
+"""LLM operator: a program that failed, or ran and says nothing, is sent back with what went wrong."""
 
 from __future__ import annotations
 

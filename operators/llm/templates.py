@@ -164,7 +164,7 @@ class Templates:
 
 
 def vocabulary() -> str:
-    """What programs can read from a text, one line a field, from the docstrings of `Text`."""
+    """What programs can read from a text, one line per field, from the docstrings of `Text`."""
     lines = [
         "text.tokens: tuple of n strings as the model sees them, a leading space kept",
         "text.n: number of tokens",
@@ -183,7 +183,7 @@ def fenced(source: str) -> str:
 
 def _read_all(directory: Path) -> dict[str, str]:
     if not directory.is_dir():
-        raise UserError(f"llm.prompts: {directory} is no directory")
+        raise UserError(f"llm.prompts: {directory} is not a directory")
     sources = {}
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         try:

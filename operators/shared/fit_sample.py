@@ -93,7 +93,7 @@ class FitSample:
         return flat.astype(np.int32) if flat.dtype.kind == "i" else flat
 
     def token(self, name: str) -> np.ndarray:
-        """(tokens,) values of a field of one value a token."""
+        """(tokens,) values of a field of one value per token."""
         return np.concatenate([getattr(text, name) for text in self.texts])
 
     def row_sums(self, flat: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ class FitSample:
         return np.add.reduceat(flat, self._starts, axis=-1)
 
     def query_sums(self, flat: np.ndarray) -> np.ndarray:
-        """(tokens,) float32 sums of (N,) over the keys of each query, 0 for tokens that are no query here."""
+        """(tokens,) float32 sums of (N,) over the keys of each query, 0 for tokens that are not queries here."""
         sums = np.zeros(len(self.tokens), dtype=np.float32)
         sums[self.query[self._starts]] = self.row_sums(flat)
         return sums

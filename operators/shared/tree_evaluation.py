@@ -122,7 +122,7 @@ class Evaluator:
         """Evaluates one expression; `names` are the local variables."""
         if isinstance(node, ast.Constant):
             if not isinstance(node.value, (bool, int, float)):
-                raise Unsupported("a constant that is no number")
+                raise Unsupported("a constant that is not a number")
             fitted = isinstance(node.value, float)
             return Value(node.value, "number", None if fitted else repr(node.value))
         if isinstance(node, ast.Name):

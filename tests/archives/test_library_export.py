@@ -311,7 +311,7 @@ def test_library_json_is_read_back_or_refused(tmp_path):
     path.write_text(library_json_text(library), encoding="utf-8")
     assert read_library_json(path) == library_json(library)
     path.write_text("{")
-    with pytest.raises(UserError, match=r"is no library\.json"):
+    with pytest.raises(UserError, match=r"is not a library\.json"):
         read_library_json(path)
     path.write_text('{"format": 0}')
     with pytest.raises(UserError, match="library format 0, expected 1"):

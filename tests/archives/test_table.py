@@ -85,7 +85,7 @@ def test_missing_or_binary_file_is_a_clear_error(tmp_path):
         read_csv(tmp_path / "none.csv")
     path = tmp_path / "binary.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(UserError, match="no CSV text"):
+    with pytest.raises(UserError, match="not CSV text"):
         read_csv(path)
 
 

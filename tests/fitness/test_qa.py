@@ -66,9 +66,9 @@ def test_local_questions_are_read_in_order_and_limited(tmp_path):
         {"query": "a", "choices": ["b", "c"]},
     ],
 )
-def test_lines_that_are_no_question_are_named(tmp_path, row):
+def test_lines_that_are_not_questions_are_named(tmp_path, row):
     source = write(tmp_path / "own.jsonl", {"query": "a", "choices": ["b", "c"], "gold": 0}, row)
-    with pytest.raises(UserError, match=r"own.jsonl, line 2 is no question; expected \{\"query\""):
+    with pytest.raises(UserError, match=r"own.jsonl, line 2 is not a question; expected \{\"query\""):
         read_questions(source)
 
 

@@ -30,7 +30,7 @@ def test_a_json_file_is_a_list_of_strings(tmp_path):
         ("a.json", '{"a": 1}', "one JSON list of strings"),
         ("a.jsonl", '{"text": "One."}\n{"text": ', "line 2 of .*a.jsonl is not JSON"),
         ("a.jsonl", '{"story": "One.", "title": "Two."}', "has the columns story, title; name the text's as `column`"),
-        ("a.jsonl", '{"text": 3}', "row 1 .* is no text but '3'"),
+        ("a.jsonl", '{"text": 3}', "row 1 .* is not text but '3'"),
         ("a.parquet", "nonsense", "is not Parquet"),
     ],
 )

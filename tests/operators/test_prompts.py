@@ -292,7 +292,7 @@ def test_only_used_operators_are_checked(tmp_path):
 
 
 def test_a_missing_directory_or_unreadable_file_is_said(tmp_path):
-    with pytest.raises(UserError, match="is no directory"):
+    with pytest.raises(UserError, match="is not a directory"):
         Templates(tmp_path / "none")
     (tmp_path / "fresh.md").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"fresh\.md"):

@@ -97,7 +97,7 @@ def read_questions(source: str, limit: int | None = None) -> list[Question]:
         limit: the most questions, taken from the beginning; all if None.
 
     Raises:
-        UserError: for an unknown task, a limit below 1, a line that is no question, a file without any, and a hub that
+        UserError: for an unknown task, a limit below 1, a line that is not a question, a file without any, a hub that
             cannot be reached.
     """
     if limit is not None and limit < 1:
@@ -133,10 +133,10 @@ def _parse(line: str, place: str) -> Question:
         row = json.loads(line)
         query, choices, gold = row["query"], row["choices"], row["gold"]
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"tasks: {place} is no question; expected {wanted}") from None
+        raise UserError(f"tasks: {place} is not a question; expected {wanted}") from None
     texts = isinstance(query, str) and isinstance(choices, list) and all(isinstance(c, str) and c for c in choices)
     if not texts or len(choices) < 2 or not isinstance(gold, int) or not 0 <= gold < len(choices):
-        raise UserError(f"tasks: {place} is no question; expected {wanted}")
+        raise UserError(f"tasks: {place} is not a question; expected {wanted}")
     return Question(query, tuple(choices), gold)
 
 

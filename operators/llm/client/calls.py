@@ -3,7 +3,7 @@
 A store only ever gains records, so that nothing is lost between a request and its reply:
 
     sent:<key>:<i>         before the i-th request of a call goes out, with the most that it can cost
-    unanswered:<key>:<i>   it came to nothing, with what must be reckoned for it
+    unanswered:<key>:<i>   it came to nothing, with what must be counted for it
     <key>                  the call is answered: request, reply, tokens, cost, purpose
     gave-up:<key>          the call ended without an answer
 """

@@ -106,7 +106,7 @@ class Requests:
         Args:
             entry: whom to ask.
             messages: what to ask.
-            key: key of the call; sent along, so that the endpoint's log can be matched with ours.
+            key: key of the call; sent along, so that the endpoint's log can be matched with the stored calls.
 
         Raises:
             Unanswered: where no usable answer came; its message holds no secret.
@@ -255,7 +255,7 @@ def read_answer(body: bytes, messages: Sequence[Message]) -> Answer:
     """Reads the body of a chat completion, tolerant of what endpoints leave out.
 
     Raises:
-        Unanswered: "bad reply" where it is no chat completion.
+        Unanswered: "bad reply" where it is not a chat completion.
     """
     try:
         data = json.loads(body)
@@ -270,7 +270,7 @@ def read_answer(body: bytes, messages: Sequence[Message]) -> Answer:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         begin = body[:80].decode("utf-8", "replace")
         raise Unanswered(
-            FailureKind.BAD_REPLY, f"the reply is no chat completion, it begins with {begin!r}", billed=True
+            FailureKind.BAD_REPLY, f"the reply is not a chat completion, it begins with {begin!r}", billed=True
         ) from None
     if refusal and not text:
         text, finish = refusal, "refusal"

@@ -67,7 +67,7 @@ class ModelEntry(Protocol):
 
     @property
     def tokens_per_second(self) -> float:
-        """What the endpoint is reckoned to deliver."""
+        """What the endpoint is estimated to deliver."""
         ...
 
     @property
