@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
-ROUNDING = 1e-6  # how far float32 may carry a descriptor beyond [0, 1]
+BEYOND = 1e-6  # how far float32 may carry a descriptor beyond [0, 1]
 
 
 class AddStatus(IntEnum):
@@ -127,7 +127,7 @@ class Grid:
         if not np.isfinite(iou).all():
             raise ValueError("iou must be finite: a failed program never enters the grid")
         cell = self.cell_of(descriptors)
-        self.clipped += np.abs(np.asarray(descriptors) - 0.5) > 0.5 + ROUNDING
+        self.clipped += np.abs(np.asarray(descriptors) - 0.5) > 0.5 + BEYOND
         position = np.unravel_index(cell, [axis.bins for axis in self.axes])
         for histogram, index in zip(self.histogram, position, strict=True):
             histogram[index] += 1

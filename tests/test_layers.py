@@ -1,6 +1,7 @@
 """The plan of the house, DESIGN in one test each: who may import whom."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,20 @@ def test_files_and_functions_stay_small():
                     long_functions.append(f"{name}: {node.name} has {length} lines")
     assert not long_files
     assert not long_functions
+
+
+def test_the_map_in_contributing_leads_to_lines_that_are_there():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| `([\w/]+)` \| (.+) \|$", page, flags=re.MULTILINE)
+    assert len(rows) >= 10
+    for question, room, line in rows:
+        paths = [ROOT / path for path in re.findall(r"`([\w./]+\.(?:py|md))`", line)]
+        assert paths, question
+        assert all(path.is_file() for path in paths), question
+        assert paths[0].parent == ROOT / room, question
+        name = re.match(r"`(\w+)` in ", line)
+        if name:
+            defined = {
+                getattr(node, "name", None) for node in ast.walk(ast.parse(paths[0].read_text(encoding="utf-8")))
+            }
+            assert name[1] in defined, question

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evolve.results.prompt_calls import PromptTable, prompts_of
-from evolve.results.prompt_trial import Trial, compare_templates
+from evolve.results.prompts.calls import PromptTable, prompts_of
+from evolve.results.prompts.trial import Trial, compare_templates
 from evolve.store.run_dir import RunDir
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError

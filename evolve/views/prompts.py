@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from evolve.results.prompt_calls import PromptTable
-from evolve.results.prompt_statistics import Interval
-from evolve.results.prompt_trial import Trial
+from evolve.results.prompts.calls import PromptTable
+from evolve.results.prompts.statistics import Interval
+from evolve.results.prompts.trial import Trial
 
 COLUMNS = ("prompt", "model", "calls", "valid", "improved", "gain per call", "per 1k tokens", "per USD")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from evolve.results.prompt_comparison import compare_calls, sign_flip_test
-from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, prompt_table, ratio_interval
+from evolve.results.prompts.comparison import compare_calls, sign_flip_test
+from evolve.results.prompts.statistics import BenchCall, CandidateOutcome, prompt_table, ratio_interval
 
 
 def made(*outcomes, template="t1", model="m", tokens=(900, 100), usd=0.002, failure=""):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evolve.results.prompt_statistics import (
+from evolve.results.prompts.statistics import (
     BLOCK,
     RESAMPLES,
     SURE,

@@ -16,8 +16,8 @@ from evolve.config import Config
 from evolve.config.llm import LlmModel
 from evolve.listeners import Listener
 from evolve.replay import replay
-from evolve.results.prompt_comparison import PromptComparison, compare_calls
-from evolve.results.prompt_statistics import BenchCall, CandidateOutcome
+from evolve.results.prompts.comparison import PromptComparison, compare_calls
+from evolve.results.prompts.statistics import BenchCall, CandidateOutcome
 from evolve.session import captured, make_pool
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.results.prompt_statistics import BenchCall, CandidateOutcome, PromptRow, prompt_table
+from evolve.results.prompts.statistics import BenchCall, CandidateOutcome, PromptRow, prompt_table
 from evolve.store import Store
 from evolve.store.records import ProposalRecord
 from evolve.store.run_dir import RunDir

@@ -1,0 +1,1 @@
+"""What prompts gained in campaigns, and which of two is better."""
