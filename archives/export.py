@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.classes import lists_words, spread
-from archives.function_source import MODULES, as_function, literal
+from archives.function_source import MODULES, alone, as_function, literal
 from archives.gain import Gain
 from archives.library import HeadLine, Member, ReducedLibrary, SplitScores
+from fitness.program import Program, ProgramError
 
 FORMAT = 1
 NAME_WORDS = 4
@@ -188,30 +190,37 @@ def library_json_text(library: ReducedLibrary) -> str:
     return json.dumps(library_json(library), indent=2, allow_nan=False) + "\n"
 
 
-def library_py(library: ReducedLibrary) -> str:
-    """`library.py`: importable source that needs numpy alone.
+# Tells of programs, each with what is to be written of it, whether the two give the same weights to the last bit.
+Agree = Callable[[Sequence[tuple[Program, Program]]], Sequence[bool]]
+
+
+def library_py(library: ReducedLibrary, agree: Agree) -> str:
+    """`library.py`: importable source that needs numpy alone; importing it runs nothing of a program.
+
+    A program that would do something else without the sandbox is left out, and the module's docstring says why.
+
+    Args:
+        library: what to write.
+        agree: runs each program, and what is to be written of it, in the sandbox.
 
     Raises:
         ValueError: where a program of the library has no source.
     """
     names = function_names(library)
-    lines = {line.label: line for line in library.heads}
-    functions: list[str] = []
-    modules: set[str] = set()
-    for member in library.members:
-        if member.program is None:
-            raise ValueError(f"program {member.id!r} has no source: a table without sources makes no library.py")
-        source, needed = as_function(member.program.source, names[member.id], _docstring(member, lines, library))
-        functions.append(source)
-        modules |= needed
-    assigned = [(line.label, line.program) for line in library.heads if line.program is not None]
-    example = assigned[0][0] if assigned else "L0H0"
-    split = "held-out" if library.test is None else "test"
+    written, left_out = _written(library, names, agree)
+    assigned = [(line.label, line.program) for line in library.heads if line.program in written]
     docstring = _MODULE_DOCSTRING.format(
-        size=len(library.members), heads=len(assigned), example=_quoted(example), split=split
+        size=len(written),
+        heads=len(assigned),
+        example=_quoted(assigned[0][0] if assigned else "L0H0"),
+        split="held-out" if library.test is None else "test",
     )
-    standard = [f"import {module}" for module in sorted(modules & set(MODULES) - {"numpy"})]
-    programs = [f"    {_quoted(member.id)}: {names[member.id]}," for member in library.members]
+    if left_out:
+        docstring += "\nLeft out, as they would do something else without the sandbox:\n"
+        docstring += "".join(f"    {name}: {reason}\n" for name, reason in left_out.items())
+    modules = set().union(*(needed for _, needed in written.values())) & set(MODULES) - {"numpy"}
+    standard = [f"import {module}" for module in sorted(modules)]
+    programs = [f"    {_quoted(name)}: {names[name]}," for name in written]
     heads = [f"    {_quoted(label)}: {_quoted(program)}," for label, program in assigned]
     return "\n".join(
         [
@@ -219,7 +228,7 @@ def library_py(library: ReducedLibrary) -> str:
             "",
             *([*standard, ""] if standard else []),
             "import numpy as np",
-            *("\n\n" + source for source in functions),
+            *("\n\n" + source for source, _ in written.values()),
             "",
             "\nPROGRAMS = {",
             *programs,
@@ -231,6 +240,31 @@ def library_py(library: ReducedLibrary) -> str:
             "",
         ]
     )
+
+
+def _written(
+    library: ReducedLibrary, names: dict[str, str], agree: Agree
+) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
+    """Functions with the modules they need, by the program's id, and why others are left out."""
+    lines = {line.label: line for line in library.heads}
+    written: dict[str, tuple[str, frozenset[str]]] = {}
+    left_out: dict[str, str] = {}
+    pairs: list[tuple[Program, Program]] = []
+    for member in library.members:
+        if member.program is None:
+            raise ValueError(f"program {member.id!r} has no source: a table without sources makes no library.py")
+        try:
+            source, needed = as_function(member.program.source, names[member.id], _docstring(member, lines, library))
+        except ProgramError as error:
+            left_out[member.id] = str(error)
+            continue
+        written[member.id] = source, needed
+        pairs.append((member.program, alone(source, needed, names[member.id], member.id)))
+    for (program, _), same in zip(pairs, agree(pairs), strict=True):
+        if not same:
+            del written[program.id]
+            left_out[program.id] = "gives other weights as it would be written here"
+    return written, left_out
 
 
 def _docstring(member: Member, lines: dict[str, HeadLine], library: ReducedLibrary) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import re
-import textwrap
+from collections.abc import Iterable
 
 from fitness.failures import FailureKind
-from fitness.program import ENTRY, ProgramError
+from fitness.program import ENTRY, Program, ProgramError, parse_tree
+from fitness.sandbox.static_check import check_source
 
 INDENT = "    "
 MODULES = {"numpy": "np", "math": "math", "re": "re", "collections": "collections", "itertools": "itertools"}
@@ -16,11 +16,11 @@ MODULES |= {"string": "string"}
 
 
 def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[str]]:
-    """Rewrites a program as one function.
+    """Writes a program as one function, from its syntax tree: no line of its text is copied.
 
-    A program that is a single function keeps its text and its comments; only its name and docstring change. Where
-    there is more (helpers, constants, imports under other names), all of it moves inside the new function: it cannot
-    meet what another program defines, and it starts afresh at every call, as it does when it is scored.
+    A program that is a single function stays one; only its name and docstring change. Where there is more (helpers,
+    constants, imports under other names), all of it moves inside the new function: it cannot meet what another program
+    defines, and it starts afresh at every call, as it does when it is scored. Importing the function runs nothing.
 
     Args:
         source: a program's source.
@@ -31,12 +31,15 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
         the source of the function, without a line break at its end, and those of `MODULES` that it needs imported.
 
     Raises:
-        ProgramError: where the source is not a program.
+        ProgramError: where the source is not a program, or uses what would run at import or without the sandbox do
+            something else than within it.
     """
-    tree = ast.parse(source)
+    tree = parse_tree(source)
     entries = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == ENTRY]
     if not entries:
         raise ProgramError(FailureKind.REJECTED, f"defines no function `{ENTRY}(text)`")
+    check_source(copy.deepcopy(tree))
+    check_export(tree)
     entry = entries[-1]
     imported = {module for node in tree.body for module in _plain_imports(node)}
     others = [n for n in tree.body if n is not entry and not _is_docstring(n) and not _plain_imports(n)]
@@ -45,8 +48,79 @@ def as_function(source: str, name: str, docstring: str) -> tuple[str, frozenset[
         for n in ast.walk(entry)
     )
     if others or names_itself:
-        return _wrapped(source, tree, name, docstring), frozenset()
-    return _renamed(source, entry, name, docstring), frozenset(imported)
+        return _wrapped(tree, name, docstring), frozenset()
+    return _unparsed(entry, name, docstring), frozenset(imported)
+
+
+def alone(source: str, modules: Iterable[str], name: str, identity: str) -> Program:
+    """A written function as a program again, to be run beside the one that it was written from.
+
+    Args:
+        source: of the function, as `as_function` gives it.
+        modules: those that it needs imported.
+        name: of the function.
+        identity: id of the program; random numbers follow from it.
+    """
+    imports = "".join(f"import {module}\n" for module in sorted(set(modules) - {"numpy"}))
+    return Program(f"{imports}{source}\n\n\ndef {ENTRY}(text):\n    return {name}(text)\n", identity)
+
+
+# Builtins and names of numpy that are other things outside the sandbox: unguarded, unseeded, unfilled.
+_NOT_EXPORTED = frozenset({"getattr", "hasattr", "type", "hash", "print"})
+_NOT_EXPORTED_NUMPY = frozenset({"empty", "empty_like", "ndarray", "nditer", "random", "set_printoptions", "seterr"})
+
+
+def check_export(tree: ast.Module) -> None:
+    """Refuses what would run on import, or be another thing where no stand-ins are.
+
+    Raises:
+        ProgramError: of kind "rejected", with the line.
+    """
+    for node in ast.walk(tree):
+        message = _not_exported(node)
+        if message:
+            line = next((each.lineno for each in ast.walk(node) if isinstance(each, (ast.expr, ast.stmt))), None)
+            raise ProgramError(FailureKind.REJECTED, message, line)
+
+
+def _not_exported(node: ast.AST) -> str:
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.decorator_list:
+        return "has a decorator, which runs where it is defined"
+    if isinstance(node, ast.arguments):
+        defaults = [*node.defaults, *(default for default in node.kw_defaults if default)]
+        if not all(map(_is_constant, defaults)):
+            return "has a default that is more than a constant: it runs where it is defined, and may be kept"
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        if isinstance(node, ast.Name) and name in _NOT_EXPORTED:
+            return f"uses `{name}`, which is guarded in the sandbox alone"
+        if isinstance(node, ast.Attribute) and name in _NOT_EXPORTED_NUMPY:
+            return f"uses `{name}`, which is seeded or filled in the sandbox alone"
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and not _is_self(node.value):
+            return f"writes the attribute `{name}` of something else than self"
+    if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & _NOT_EXPORTED_NUMPY:
+        return "imports what is seeded or filled in the sandbox alone"
+    if isinstance(node, ast.ImportFrom) and node.module == "numpy.random":
+        return "imports what is seeded or filled in the sandbox alone"
+    if isinstance(node, ast.Import) and any(alias.name == "numpy.random" for alias in node.names):
+        return "imports what is seeded or filled in the sandbox alone"
+    if isinstance(node, ast.Call):
+        named = {keyword.arg for keyword in node.keywords}
+        if None in named or ("where" in named and "out" not in named):
+            return "leaves elements of an array unfilled, or hands on options unseen"
+    return ""
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _is_constant(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.operand, ast.Constant)
+    if isinstance(node, ast.Tuple):
+        return all(map(_is_constant, node.elts))
+    return isinstance(node, ast.Constant)
 
 
 def literal(docstring: str, indent: str) -> str:
@@ -76,68 +150,30 @@ def _plain_imports(node: ast.stmt) -> list[str]:
     return [alias.name for alias in node.names] if all(usual) else []
 
 
-def _renamed(source: str, entry: ast.FunctionDef, name: str, docstring: str) -> str:
-    lines = source.splitlines()
-    first = entry.body[0]
-    old = first if _is_docstring(first) else None
-    begins = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", []))])
-    indent = lines[begins - 1][: len(lines[begins - 1]) - len(lines[begins - 1].lstrip())]
-    alone = lines[begins - 1].encode()[: first.col_offset].strip() == b"" and first.lineno > entry.lineno
-    if old is not None:
-        alone = alone and lines[(old.end_lineno or 0) - 1].encode()[old.end_col_offset :].strip() == b""
-    renamed, count = re.subn(rf"\bdef(\s+){ENTRY}\b", rf"def\g<1>{name}", lines[entry.lineno - 1], count=1)
-    if not alone or not count or not indent:
-        return _unparsed(entry, name, docstring)
-    top = min([entry.lineno, *(decorator.lineno for decorator in entry.decorator_list)])
-    before = [*lines[top - 1 : entry.lineno - 1], renamed, *lines[entry.lineno : begins - 1]]
-    after = lines[(begins if old is None else (old.end_lineno or 0) + 1) - 1 : entry.end_lineno]
-    return "\n".join([*before, indent + literal(docstring, indent), *after]).rstrip()
+def _unparsed(function: ast.FunctionDef, name: str, docstring: str) -> str:
+    shown = copy.copy(function)
+    shown.name = name
+    # What stands first gives way to the docstring.
+    shown.body = [ast.Pass(), *(function.body[1:] if _is_docstring(function.body[0]) else function.body)]
+    place = f":\n{INDENT}pass"
+    written = ast.unparse(shown).replace(place, f":\n{INDENT}{literal(docstring, INDENT)}", 1)
+    read = ast.parse(written).body[0]
+    assert isinstance(read, ast.FunctionDef)
+    read.body = [ast.Pass(), *read.body[1:]]
+    if ast.dump(read) != ast.dump(shown):
+        raise ProgramError(FailureKind.REJECTED, "cannot be written as one function that reads back the same")
+    return written
 
 
-def _unparsed(entry: ast.FunctionDef, name: str, docstring: str) -> str:
-    body = entry.body[1:] if _is_docstring(entry.body[0]) else entry.body
-    shown = copy.copy(entry)
-    shown.name, shown.body = name, body or [ast.Pass()]
-    header, _, rest = ast.unparse(shown).partition(":\n" + INDENT)
-    return f"{header}:\n{INDENT}{literal(docstring, INDENT)}\n{INDENT}{rest}"
-
-
-def _wrapped(source: str, tree: ast.Module, name: str, docstring: str) -> str:
+def _wrapped(tree: ast.Module, name: str, docstring: str) -> str:
     argument = "text"
     while argument in _bound(tree):
         argument += "_"
-    body = _indented(source, tree)
-    if body is None:
-        body = textwrap.indent(ast.unparse(_inside(tree)), INDENT)
-    return "\n".join(
-        [
-            f"def {name}({argument}):",
-            INDENT + literal(docstring, INDENT),
-            "",
-            body,
-            "",
-            f"{INDENT}return {ENTRY}({argument})",
-        ]
-    )
-
-
-def _indented(source: str, tree: ast.Module) -> str | None:
-    """The text of a module moved to the right, or None where that would change what it does."""
-    docstrings = {id(n.body[0].value) for n in ast.walk(tree) if _has_docstring(n)}  # type: ignore[attr-defined]
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Global, ast.ImportFrom)) and getattr(node, "module", "__future__") == "__future__":
-            return None
-        long = isinstance(node, (ast.Constant, ast.JoinedStr)) and (node.end_lineno or 0) > node.lineno
-        if long and id(node) not in docstrings:
-            return None
-    if _is_docstring(tree.body[0]) or "\f" in source:
-        return None
-    return textwrap.indent(source.strip("\n"), INDENT)
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    kinds = (ast.Module, ast.FunctionDef, ast.ClassDef)
-    return isinstance(node, kinds) and bool(node.body) and _is_docstring(node.body[0])
+    returned = ast.Return(ast.Call(ast.Name(ENTRY, ast.Load()), [ast.Name(argument, ast.Load())], []))
+    body = [*_inside(tree).body, returned]
+    arguments = ast.arguments(posonlyargs=[], args=[ast.arg(argument)], kwonlyargs=[], kw_defaults=[], defaults=[])
+    function = ast.FunctionDef(name=name, args=arguments, body=body, decorator_list=[])
+    return _unparsed(ast.fix_missing_locations(function), name, docstring)
 
 
 def _bound(tree: ast.Module) -> set[str]:

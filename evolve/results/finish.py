@@ -142,7 +142,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
     score_test = test_scorer(found, pool, session.spec, recorder(store, "run"))
     reduced, points = reduce_found(found, score_test, Criterion(epsilon=config.library.epsilon), seed=config.seed)
     library = with_classes(reduced.library, pool, session.spec)
-    write_library(library, points, session.run_dir.path, plots=False)
+    write_library(library, points, session.run_dir.path, plots=False, sandbox=config.sandbox.mode)
     numbers = library_json(library)
     counts = store.counts()
     evaluated = sum(counts.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from archives.build_library import build_library, needed_on_test
@@ -15,7 +16,10 @@ from archives.table import ScoreTable
 from evolve.results.found import Found, TestScorer
 from evolve.results.references import baseline_ids, best_baseline, best_reference
 from evolve.store.run_dir import write_atomically
+from fitness.errors import UserError
 from fitness.program import Program
+from fitness.sandbox import Mode, SandboxUnavailable
+from fitness.scoring.agreement import agree
 
 CURVE_POINTS = 200
 
@@ -105,11 +109,19 @@ def _library(
     )
 
 
-def write_library(library: ReducedLibrary, points: Sequence[Point], out: Path, *, plots: bool) -> list[Path]:
-    """Writes a library's files and, where asked, plots; returns them. Without sources there is no library.py."""
+def write_library(
+    library: ReducedLibrary, points: Sequence[Point], out: Path, *, plots: bool, sandbox: Mode = "strict"
+) -> list[Path]:
+    """Writes a library's files and, where asked, plots; returns them. Without sources there is no library.py.
+
+    What is written of a program runs in the sandbox first, and must give what the program gives.
+    """
     contents = {"library.json": library_json_text(library)}
     if all(member.program is not None for member in library.members):
-        contents["library.py"] = library_py(library)
+        try:
+            contents["library.py"] = library_py(library, partial(agree, mode=sandbox))
+        except SandboxUnavailable as error:
+            raise UserError(f"library.py: {error}") from None
     contents["coverage.csv"] = coverage_csv(list(points))
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():

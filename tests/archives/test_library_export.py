@@ -18,6 +18,7 @@ from archives.reduce import reduce
 from archives.table import ScoreTable
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
+from fitness.scoring.agreement import agree
 from fitness.text.view import Text
 
 WRITTEN = '''\
@@ -144,15 +145,6 @@ def test_a_renamed_program_does_the_same_at_every_call(name):
     assert names["program_01_it"].__doc__.split() == DOCSTRING.split()
 
 
-def test_a_single_function_keeps_its_comments():
-    source, _ = as_function(SOURCES["plain"], "program_01_it", "New.")
-    assert "# one back" in source
-    assert "# the rest is zero" in source
-    assert "previous" not in source
-    helped, _ = as_function("# why\nK = 3  # three\ndef program(text):\n    return text.same * K\n", "f", "New.")
-    assert "# three" in helped
-
-
 def test_source_without_the_function_is_refused():
     with pytest.raises(ProgramError, match="defines no function"):
         as_function("x = 1\n", "f", "New.")
@@ -194,7 +186,7 @@ def library_of(seed=0, sources=SOURCES, heads=20, test=True, **options):
 def test_library_py_imports_with_numpy_alone_and_holds_every_program_under_a_name_of_its_own(tmp_path):
     library, _ = library_of()
     path = tmp_path / "library.py"
-    path.write_text(library_py(library), encoding="utf-8")
+    path.write_text(library_py(library, agree), encoding="utf-8")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import numpy; before = {m.split('.')[0] for m in sys.modules}\n"
         "import library\n"
@@ -212,7 +204,7 @@ def test_library_py_imports_with_numpy_alone_and_holds_every_program_under_a_nam
 def test_library_py_does_what_the_programs_do_and_says_for_whom():
     library, _ = library_of()
     names: dict = {}
-    exec(compile(library_py(library), "library.py", "exec"), names)
+    exec(compile(library_py(library, agree), "library.py", "exec"), names)
     text = Text(["the", " cat", " the"])
     for member in library.members:
         function = names["PROGRAMS"][member.id]
@@ -250,7 +242,7 @@ def test_table_without_sources_makes_json_but_no_python():
     library = build_library(table, reduce(table))
     assert json.loads(library_json_text(library))["programs"][0]["source"] is None
     with pytest.raises(ValueError, match="has no source"):
-        library_py(library)
+        library_py(library, agree)
 
 
 def test_all_missing_makes_an_empty_library_that_can_be_written():
@@ -258,7 +250,7 @@ def test_all_missing_makes_an_empty_library_that_can_be_written():
     library = build_library(table, reduce(table), test=table)
     assert json.loads(library_json_text(library))["library_size"] == 0
     names: dict = {}
-    exec(library_py(library), names)
+    exec(library_py(library, agree), names)
     assert names["PROGRAMS"] == {}
 
 
