@@ -11,7 +11,8 @@ from pathlib import Path
 from evolve.config import Config
 from evolve.store.run_dir import write_atomically
 from fitness.errors import UserError
-from fitness.models.loading import ModelSource, Reader, load_tokenizer
+from fitness.models.loading import Reader, load_tokenizer
+from fitness.models.source import ModelSource
 from fitness.text.corpus import DomainRead, Splits, split_texts
 
 FORMAT = 1

@@ -21,8 +21,9 @@ from evolve.session import attention_cache, make_pool, worker_spec
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
-from fitness.models.capture import Attention, capture
-from fitness.models.loading import ModelSource, locate
+from fitness.models.attention import Attention
+from fitness.models.capture import capture
+from fitness.models.source import ModelSource, locate
 from fitness.scoring.baselines import baselines
 from fitness.scoring.packing import packed_size
 from fitness.scoring.worker import Worker

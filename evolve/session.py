@@ -21,8 +21,9 @@ from evolve.listeners import Listener
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError
-from fitness.models.capture import Attention, capture
-from fitness.models.loading import locate
+from fitness.models.attention import Attention
+from fitness.models.capture import capture
+from fitness.models.source import locate
 from fitness.own import Own
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.scoring.pool import Pool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from fitness.errors import UserError
@@ -43,6 +44,6 @@ class Head(NamedTuple):
         return cls(int(found[1]), int(found[2]))
 
 
-def head_labels(layers: int, heads_per_layer: int) -> tuple[str, ...]:
-    """Labels of all heads of a model in the order of their flat index, layer * heads_per_layer + head."""
-    return tuple(Head(layer, head).label for layer in range(layers) for head in range(heads_per_layer))
+def head_labels(layers: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """Labels of all heads in the order of their flat index, from (layer, number of its heads), layer after layer."""
+    return tuple(Head(layer, head).label for layer, heads in layers for head in range(heads))

@@ -13,7 +13,7 @@ from headscribe.heads import HeadName, label_of
 from headscribe.tables import html_table
 
 if TYPE_CHECKING:
-    from fitness.models.capture import Attention
+    from fitness.models.attention import Attention
 
 
 class RunAttention:

@@ -29,7 +29,7 @@ from headscribe.tables import html_table
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from fitness.models.capture import Attention
+    from fitness.models.attention import Attention
     from fitness.scoring.worker import WorkerSpec
     from headscribe.figures import HeadFigure
 

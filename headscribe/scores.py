@@ -18,7 +18,7 @@ from headscribe.tables import data_frame, html_table
 if TYPE_CHECKING:
     import pandas
 
-    from fitness.models.capture import Attention
+    from fitness.models.attention import Attention
 
 Split = Literal["fit", "held_out"]
 

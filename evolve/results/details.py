@@ -11,7 +11,7 @@ from archives.export import function_names
 from archives.gain import beyond_noise
 from archives.library import ReducedLibrary
 from evolve.views.pictures import matrix_png
-from fitness.models.capture import Attention
+from fitness.models.attention import Attention
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
 from fitness.scoring.contract import to_prediction

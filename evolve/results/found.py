@@ -16,7 +16,7 @@ from evolve.store import Store
 from evolve.store.records import ProgramRecord
 from evolve.store.test_ledger import Record
 from fitness.errors import UserError
-from fitness.models.capture import open_attention
+from fitness.models.attention import open_attention
 from fitness.program import Program
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec

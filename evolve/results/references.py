@@ -11,7 +11,7 @@ from archives.gain import best_of
 from archives.table import ScoreTable
 from evolve.store import Store
 from fitness.errors import UserError
-from fitness.models.capture import Attention, open_attention
+from fitness.models.attention import Attention, open_attention
 from fitness.scoring.baselines import baselines
 from fitness.scoring.references import KINDS, Tables, fit_tables
 from fitness.scoring.worker import WorkerSpec

@@ -19,8 +19,9 @@ from evolve.results.found import score_table
 from evolve.results.references import run_tables
 from evolve.session import Session, attention_cache
 from fitness.errors import UserError
-from fitness.models.capture import Attention, capture
-from fitness.models.loading import locate
+from fitness.models.attention import Attention
+from fitness.models.capture import capture
+from fitness.models.source import locate
 from fitness.program import Program
 from fitness.sandbox import Limits
 from fitness.scoring.baselines import baselines

@@ -1,4 +1,4 @@
-"""Attention of a model over a corpus, on disk: packed, memory-mapped, found again by what it was made of."""
+"""Captures a model's attention over a corpus into a cache: batch by batch, resumed where it was interrupted."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fitness.errors import UserError
-from fitness.heads import head_labels
-from fitness.models.loading import ModelSource, Reader, context_length, load_model, locate
-from fitness.scoring.packing import pack, packed_size
+from fitness.models.attention import DATA, META, SUMS, TEXTS, Attention, CorruptCacheError, block_offsets, checksum
+from fitness.models.capture_folder import FinishedBatches, folder_in_the_making
+from fitness.models.loading import Reader, context_length, load_model, quantisation
+from fitness.models.observe import HeadMap, inspect_heads, observe_batch
+from fitness.models.source import ModelSource, locate
+from fitness.scoring.packing import pack
 from fitness.text.view import Text
 
 if TYPE_CHECKING:
@@ -27,94 +30,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("headscribe")
 
-FORMAT = 1
-DATA, TEXTS, SUMS, META = "attention.f16", "texts.json", "sums.npy", "meta.json"
-ABANDONED_SECONDS = 24 * 3600
+FORMAT = 2
+# Tokens of a batch at the most: beyond it a forward pass gains nothing more on two cores, and memory grows.
+BATCH_TOKENS = 768
 
-
-class CorruptCacheError(Exception):
-    """A folder of the attention cache that is incomplete or damaged."""
-
-
-class Attention:
-    """Attention of every head on every text, memory-mapped; needs no torch.
-
-    Texts lie one after the other, each as a (heads, packed) block of float16 in the layout of
-    `fitness.scoring.packing.pack`.
-
-    Attributes:
-        folder: where it lies.
-        model: the model as the user named it.
-        causal: whether tokens see only themselves and what came before; then blocks hold lower triangles.
-        layers: number of layers.
-        heads_per_layer: number of heads in each layer.
-        texts: the texts, in the order of the corpus.
-        labels: names of the heads by flat index, layer * heads_per_layer + head: "L0H0", "L0H1", ...
-        truncated: how many texts were cut to the length limit.
-
-    Raises:
-        CorruptCacheError: where the folder is incomplete or of unexpected size.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-        try:
-            meta = json.loads((self.folder / META).read_text())
-            texts = json.loads((self.folder / TEXTS).read_text(encoding="utf-8"))
-            self._sums = np.load(self.folder / SUMS)
-            self._data = np.memmap(self.folder / DATA, dtype=np.float16, mode="r")
-        except (OSError, ValueError) as error:
-            raise CorruptCacheError(f"{self.folder}: {error}") from None
-        self.model: str = meta["model"]
-        self.causal: bool = meta["causal"]
-        self.layers: int = meta["layers"]
-        self.heads_per_layer: int = meta["heads_per_layer"]
-        self.truncated: int = meta["truncated"]
-        self.texts = tuple(Text(text["tokens"], text["ids"], text["string"]) for text in texts)
-        self.labels = head_labels(self.layers, self.heads_per_layer)
-        sizes = [packed_size(text.n, causal=self.causal) for text in self.texts]
-        self._offsets = len(self.labels) * np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        if self._data.size != self._offsets[-1] or self._sums.shape != (len(self.texts), len(self.labels)):
-            raise CorruptCacheError(
-                f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def block(self, text: int) -> np.ndarray:
-        """(heads, packed) float16: a read-only view of every head's packed attention on one text."""
-        begin, end = self._offsets[text], self._offsets[text + 1]
-        return self._data[begin:end].reshape(len(self.labels), -1)
-
-    def sums(self, text: int) -> np.ndarray:
-        """(heads,) float64: sums of `block(text)` along its last axis."""
-        return self._sums[text]
-
-    def verify(self) -> None:
-        """Compares all files with the checksums that were taken when they were written.
-
-        Raises:
-            CorruptCacheError: where one differs.
-        """
-        checksums = json.loads((self.folder / META).read_text())["sha256"]
-        for name, checksum in checksums.items():
-            if _checksum(self.folder / name) != checksum:
-                raise CorruptCacheError(f"{self.folder / name} is damaged")
-
-
-def open_attention(folder: Path) -> Attention:
-    """Opens what `capture` wrote.
-
-    Raises:
-        UserError: where the folder is not a complete attention cache.
-    """
-    try:
-        return Attention(folder)
-    except CorruptCacheError as error:
-        raise UserError(
-            f"attention cache unreadable: {error}; delete the folder, and it will be captured again"
-        ) from None
+Progress = Callable[[int, int], None]
 
 
 def capture(
@@ -123,19 +43,22 @@ def capture(
     *,
     max_tokens: int,
     cache: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Attention:
     """Attention of every head of a model on every text, taken from the cache where it was captured before.
 
-    The cache is keyed by the content of the model's files (or its hub revision), the texts and `max_tokens`. Layers are
-    written as they are computed, one text at a time: neither all layers nor all texts are ever held in memory.
+    The cache is keyed by the content of the model's files (or its hub revision), its dtype, the texts and `max_tokens`.
+    Texts of equal length run together; layers are written as they are computed: neither all layers nor all texts are
+    ever held in memory. A batch's size changes weights in the last bits of float32 alone. What is interrupted
+    resumes after the last batch that was finished.
 
     Args:
-        model: what `fitness.models.loading.locate` takes or returns.
+        model: what `fitness.models.source.locate` takes or returns.
         strings: the texts; each is cut to `max_tokens` tokens, special tokens included.
         max_tokens: the most tokens of a text.
         cache: folder that holds one folder for every model, corpus and length.
-        progress: called with the number of texts done and of all texts.
+        progress: called with the number of texts done and of all texts: with 0 before and after the model is loaded,
+            then after every batch.
 
     Raises:
         UserError: for a model that cannot be loaded or looked into, texts that are too short, too long for the model,
@@ -146,50 +69,32 @@ def capture(
     source = locate(model) if isinstance(model, str) else model
     wanted = json.dumps([FORMAT, source.identity, list(strings), max_tokens])
     folder = Path(cache) / hashlib.sha256(wanted.encode()).hexdigest()[:24]
-    if folder.exists():
-        try:
-            attention = Attention(folder)
-            attention.verify()
-            return attention
-        except CorruptCacheError as error:
-            log.warning("discarding a damaged attention cache, which is captured again: %s", error)
-            shutil.rmtree(folder, ignore_errors=True)
-    with _folder_in_the_making(folder) as making:
-        _capture_into(making, source, strings, max_tokens, progress)
+    known = _known(folder)
+    if known is not None:
+        return known
+    with folder_in_the_making(folder) as making:
+        if making is not None:
+            _capture_into(making, source, strings, max_tokens, progress or (lambda done, total: None))
     return Attention(folder)
 
 
-@contextlib.contextmanager
-def _folder_in_the_making(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes its name when all is written, and is removed when anything fails."""
+def _known(folder: Path) -> Attention | None:
+    if not folder.exists():
+        return None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.parent.glob(".making-*"):
-            if time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
-        making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"attention cache: cannot write to {folder.parent}: {error.strerror}; choose another") from None
-    try:
-        yield making
-        try:
-            making.replace(folder)
-        except OSError:
-            if not folder.exists():  # otherwise another process captured the same meanwhile
-                raise
-    except OSError as error:
-        raise UserError(f"attention cache: cannot write to {folder.parent}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        attention = Attention(folder)
+        attention.verify()
+        return attention
+    except CorruptCacheError as error:
+        log.warning("discarding a damaged attention cache, which is captured again: %s", error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
 
 
 def _capture_into(
-    folder: Path,
-    source: ModelSource,
-    strings: Sequence[str],
-    max_tokens: int,
-    progress: Callable[[int, int], None] | None,
+    folder: Path, source: ModelSource, strings: Sequence[str], max_tokens: int, progress: Progress
 ) -> None:
+    progress(0, len(strings))
     model, tokenizer = load_model(source)
     texts, truncated = read_all(Reader(tokenizer), strings, max_tokens)
     longest, context = max(text.n for text in texts), context_length(model, tokenizer)
@@ -199,24 +104,91 @@ def _capture_into(
         )
     if truncated:
         log.info("%d of %d texts are longer than %d tokens and were cut", truncated, len(texts), max_tokens)
-    layers, heads, causal = inspect_heads(model)
-    sums = np.zeros((len(texts), layers * heads))
-    with (folder / DATA).open("wb") as data:
-        for index, text in enumerate(texts):
-            sums[index] = _write_text(model, text, data, layers, heads, causal=causal)
-            if progress is not None:
-                progress(index + 1, len(texts))
-    np.save(folder / SUMS, sums)
+    with all_cores():
+        found = inspect_heads(model)
+        progress(0, len(texts))
+        _capture_batches(folder, model, texts, found, progress)
+    _write_facts(folder, source, model, texts, found, {"max_tokens": max_tokens, "truncated": truncated})
+
+
+@contextlib.contextmanager
+def all_cores() -> Iterator[None]:
+    """Within the context torch computes on all cores that this process may use, unless OMP_NUM_THREADS says less."""
+    import torch
+
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS) -> list[list[int]]:
+    """Indices of texts that run together: equally long, in the order of the first of each, none too many tokens."""
+    by_length: dict[int, list[int]] = {}
+    for index, n in enumerate(lengths):
+        by_length.setdefault(n, []).append(index)
+    found = []
+    for n, indices in by_length.items():
+        size = max(1, most_tokens // n)
+        found += [indices[begin : begin + size] for begin in range(0, len(indices), size)]
+    return sorted(found)
+
+
+def _capture_batches(
+    folder: Path, model: PreTrainedModel, texts: Sequence[Text], found: HeadMap, progress: Progress
+) -> None:
+    """Writes all texts' blocks that are not there yet."""
+    done = 0
+    with FinishedBatches(folder, [text.n for text in texts], found.total, causal=found.causal) as finished:
+        for batch in batches([text.n for text in texts]):
+            if not finished.holds(batch):
+                _write_batch(model, [texts[index] for index in batch], batch, found, finished)
+                finished.note(batch)
+            done += len(batch)
+            progress(done, len(texts))
+
+
+def _write_batch(
+    model: PreTrainedModel, texts: Sequence[Text], indices: Sequence[int], found: HeadMap, finished: FinishedBatches
+) -> None:
+    """Writes the (heads, packed) blocks of texts of one length, layer by layer."""
+    first = found.first_heads
+    seen: list[int] = []
+
+    def write(layer: int, weights: torch.Tensor) -> None:
+        packed = pack(weights.float().cpu().numpy(), causal=found.causal).astype(np.float16)  # (B, heads, packed)
+        for index, rows in zip(indices, packed, strict=True):
+            finished.write(index, first[layer], rows)
+        seen.append(layer)
+
+    observe_batch(model, [text.ids for text in texts], write)
+    expected = [layer for layer, _ in found.layers]
+    if seen != expected:
+        raise UserError(f"the model computed attention in layers {seen}, expected {expected} in this order")
+
+
+def _write_facts(
+    folder: Path,
+    source: ModelSource,
+    model: PreTrainedModel,
+    texts: Sequence[Text],
+    found: HeadMap,
+    facts: dict[str, Any],
+) -> None:
+    """Writes all files but the data."""
+    data = np.memmap(folder / DATA, dtype=np.float16, mode="r")
+    offsets = block_offsets([text.n for text in texts], found.total, causal=found.causal)
+    blocks = [data[begin:end].reshape(found.total, -1) for begin, end in pairwise(offsets)]
+    np.save(folder / SUMS, np.stack([block.sum(axis=1, dtype=np.float64) for block in blocks]))
     rows = [{"tokens": text.tokens, "ids": text.ids.tolist(), "string": text.string} for text in texts]
     (folder / TEXTS).write_text(json.dumps(rows), encoding="utf-8")
-    meta: dict[str, Any] = {
-        "format": FORMAT,
-        "model": source.path,
-        "revision": source.revision,
-        "max_tokens": max_tokens,
-    }
-    meta |= {"causal": causal, "layers": layers, "heads_per_layer": heads, "truncated": truncated}
-    meta["sha256"] = {file: _checksum(folder / file) for file in (DATA, TEXTS, SUMS)}
+    meta = facts | {"format": FORMAT, "model": source.name, "revision": source.revision}
+    meta |= {"quantised": quantisation(model, source), "dtype": str(model.dtype).removeprefix("torch.")}
+    meta |= {"causal": found.causal, "layers": found.layers, "left_out": found.left_out}
+    meta["sha256"] = {file: checksum(folder / file) for file in (DATA, TEXTS, SUMS)}
     (folder / META).write_text(json.dumps(meta, indent=1))
 
 
@@ -234,63 +206,3 @@ def read_all(reader: Reader, strings: Sequence[str], max_tokens: int) -> tuple[l
             "remove them, or raise max_tokens to at least 2"
         )
     return [reader.text(ids) for ids, _ in encoded], sum(cut for _, cut in encoded)
-
-
-def _write_text(model: PreTrainedModel, text: Text, data: Any, layers: int, heads: int, *, causal: bool) -> np.ndarray:
-    """Appends one text's (layers * heads, packed) block to the file, and returns the sums of its rows."""
-    sums = np.zeros((layers, heads))
-    seen: list[int] = []
-
-    def write(layer: int, weights: torch.Tensor) -> None:
-        packed = pack(weights[0].float().cpu().numpy(), causal=causal).astype(np.float16)
-        data.write(packed.tobytes())
-        sums[layer] = packed.sum(axis=1, dtype=np.float64)
-        seen.append(layer)
-
-    observe_text(model, text.ids, write)
-    if seen != list(range(layers)):
-        raise UserError(f"the model computed attention in layers {seen}, expected 0 to {layers - 1} in order")
-    return sums.ravel()
-
-
-def observe_text(model: PreTrainedModel, ids: Sequence[int], observe: Callable[[int, torch.Tensor], None]) -> None:
-    """Runs a model on one text and shows each layer's (1, heads, n, n) weights, one after the other."""
-    import inspect
-
-    import torch
-
-    from fitness.models.hooks import attention_route
-
-    options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
-    with torch.no_grad(), attention_route(model, observe=observe):
-        model(input_ids=torch.tensor([list(map(int, ids))], device=model.device), **options)
-
-
-def inspect_heads(model: PreTrainedModel) -> tuple[int, int, bool]:
-    """Number of layers, number of heads in each layer, and whether the model is causal, measured on four tokens.
-
-    Raises:
-        UserError: where no attention is met, or layers differ in their number of heads.
-    """
-    heads: dict[int, int] = {}
-    looks_ahead = []
-
-    def look(layer: int, weights: torch.Tensor) -> None:
-        heads[layer] = weights.shape[1]
-        looks_ahead.append(bool(weights.triu(1).any()))
-
-    observe_text(model, [5, 6, 7, 8], look)
-    if not heads:
-        raise UserError(
-            f"{type(model).__name__} shows no attention: it neither uses transformers' interface nor softmax"
-        )
-    if sorted(heads) != list(range(len(heads))):
-        raise UserError(f"only layers {sorted(heads)} of this model have attention with a softmax; it is not supported")
-    if len(set(heads.values())) > 1:
-        raise UserError("the layers of this model differ in their number of heads; it is not supported")
-    return len(heads), heads[0], not any(looks_ahead)
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

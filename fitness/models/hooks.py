@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -219,13 +220,15 @@ def _tap(model: PreTrainedModel, stack: contextlib.ExitStack) -> None:
             f"{type(model).__name__} does not use transformers' attention interface; load it with "
             "attn_implementation='eager', so that its softmax can be tapped"
         )
-    modules = [m for m in model.modules() if _is_attention(m)]
-    if len(modules) != model.config.get_text_config().num_hidden_layers:
+    modules = [(_layer_in(name), m) for name, m in model.named_modules() if _is_attention(m)]
+    layers = [layer for layer, _ in modules]
+    if not modules or None in layers or len(set(layers)) < len(layers):
         raise UserError(
             f"{type(model).__name__} does not use transformers' attention interface, and its attention modules cannot "
             f"be told apart ({len(modules)} found); choose a model that uses the interface"
         )
-    for layer, module in enumerate(modules):
+    for layer, module in modules:
+        assert layer is not None
         open_modes: list[_SoftmaxTap] = []
 
         def enter(*_: Any, layer: int = layer, open_modes: list[_SoftmaxTap] = open_modes) -> None:
@@ -240,6 +243,12 @@ def _tap(model: PreTrainedModel, stack: contextlib.ExitStack) -> None:
 
         stack.callback(module.register_forward_pre_hook(enter).remove)
         stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+
+
+def _layer_in(name: str) -> int | None:
+    """Layer of a module's name, such as 3 of `transformer.h.3.attn.attention`."""
+    found = re.search(r"\.(\d+)\.", f".{name}.")
+    return None if found is None else int(found[1])
 
 
 def _is_attention(module: torch.nn.Module) -> bool:

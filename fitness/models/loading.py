@@ -2,117 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
-import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fitness.errors import UserError
-from fitness.text.sources import demo_path
+from fitness.models.source import ModelSource, locate, first_line
 from fitness.text.view import Text
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-log = logging.getLogger("headscribe")
-
-HUB_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model comes from.
-
-    Attributes:
-        path: a folder, or a name on the hub.
-        revision: commit of the hub's repository; None for a folder.
-        offline: the hub did not answer, and the local copy of this revision serves.
-    """
-
-    path: str
-    revision: str | None = None
-    offline: bool = False
-
-    @cached_property
-    def identity(self) -> str:
-        """What distinguishes this model's attention from any other's: a hash of all files, or hub name and revision."""
-        if self.revision is not None:
-            return f"{self.path}@{self.revision}"
-        digest = hashlib.sha256()
-        for file in sorted(Path(self.path).iterdir()):
-            if file.suffix in (".json", ".safetensors", ".bin", ".model", ".txt") and file.is_file():
-                digest.update(f"{file.name}:".encode())
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What transformers' `from_pretrained` needs besides the path."""
-        options: dict[str, Any] = {"revision": self.revision} if self.revision else {}
-        return options | {"local_files_only": self.offline or self.revision is None}
-
-
-def locate(model: str) -> ModelSource:
-    """Finds a model without loading it.
-
-    Args:
-        model: a folder in Hugging Face format, the name of a bundled model, or a name on the hub.
-
-    Raises:
-        UserError: for a folder that is missing or holds no model, and for a hub that knows no such model or that
-            cannot be reached.
-    """
-    folder = Path(model) if Path(model).exists() else demo_path(model)
-    if folder is not None:
-        if not (folder / "config.json").is_file():
-            raise UserError(f"model: {model} holds no config.json; give a folder in Hugging Face format, or a hub name")
-        return ModelSource(str(folder))
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
-        raise UserError(f"model: there is no folder {model!r}; give a folder in Hugging Face format, or a hub name")
-    return _locate_on_hub(model)
-
-
-def _locate_on_hub(model: str) -> ModelSource:
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        # One question without retries: a hub that cannot be reached is known at once, not after half a minute.
-        return ModelSource(model, HfApi().model_info(model, timeout=HUB_SECONDS).sha)
-    except RepositoryNotFoundError:
-        raise UserError(
-            f"model: there is neither a folder {model!r} nor a hub model of that name that you may read"
-        ) from None
-    except Exception as error:  # the hub client raises many kinds, which all mean that it did not answer
-        reason = first_line(error)
-    copy = try_to_load_from_cache(model, "config.json")
-    if not isinstance(copy, str):
-        raise UserError(
-            f"model: there is no folder {model!r}, and the hub cannot be reached ({reason}); give a folder in Hugging "
-            "Face format, or storyteller-gpt2 or storyteller-llama, which are bundled"
-        )
-    log.warning("the hub cannot be reached (%s); using the local copy of %s", reason, model)
-    return ModelSource(model, Path(copy).parent.name, offline=True)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, at most 200 characters."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[0].strip() if lines else type(error).__name__)[:200]
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_model(
     model: str | ModelSource, attention: Literal["eager", "sdpa"] = "eager"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a model in float32 for evaluation, on the GPU where there is one.
+    """Loads a model for evaluation, in the type and on the device that its source says.
 
-    A causal model is loaded with its language model head, an encoder with its masked language model head.
+    A causal model is loaded with its language model head, an encoder with its masked language model head. Quantised
+    checkpoints are neither cast nor moved; weights of a GGUF file are dequantised.
 
     Args:
         model: what `locate` takes or returns.
@@ -121,33 +31,119 @@ def load_model(
     Raises:
         UserError: where the model cannot be found or loaded, or has both an encoder and a decoder.
     """
-    import torch
     import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
     source = locate(model) if isinstance(model, str) else model
-    options = source.options
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
-        config = transformers.AutoConfig.from_pretrained(source.path, **options)
-        if config.is_encoder_decoder:
-            raise UserError(f"model: {source.path} has an encoder and a decoder; give a causal model or an encoder")
-        written_for = "".join(getattr(config, "architectures", None) or [])
-        is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not re.search("CausalLM|LMHead", written_for)
-        family = transformers.AutoModelForMaskedLM if is_encoder else transformers.AutoModelForCausalLM
-        loaded = family.from_pretrained(
-            source.path, config=config, dtype=torch.float32, attn_implementation=attention, **options
-        )
+        config = transformers.AutoConfig.from_pretrained(source.path, **source.options)
+        family = model_family(config, source)
+        quantised = getattr(config, "quantization_config", None) is not None
+        how = source.options | _placement(source, quantised=quantised)
+        # The configuration of a GGUF file is read again with its weights; handing it over would have them kept apart.
+        how |= {} if source.gguf else {"config": config}
+        with _without_bar(source):
+            loaded = family.from_pretrained(source.path, attn_implementation=attention, **how)
         tokenizer = load_tokenizer(source)
+        moves = not quantised and source.device_map is None
+        return (loaded.to(_device(source)) if moves else loaded).eval(), tokenizer
     except UserError:
         raise
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: {source.path} cannot be loaded: {first_line(error)}") from error
+        raise UserError(f"model: {source.name} cannot be loaded: {first_line(error)}") from error
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def model_family(config: PreTrainedConfig, source: ModelSource) -> Any:
+    """The Auto class that a model is loaded with.
+
+    Raises:
+        UserError: for a model with both an encoder and a decoder.
+    """
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        raise UserError(f"model: {source.name} has an encoder and a decoder; give a causal model or an encoder")
+    written_for = "".join(getattr(config, "architectures", None) or [])
+    is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not re.search("CausalLM|LMHead", written_for)
+    return transformers.AutoModelForMaskedLM if is_encoder else transformers.AutoModelForCausalLM
+
+
+def _placement(source: ModelSource, *, quantised: bool) -> dict[str, Any]:
+    """Options of `from_pretrained` on the type of the weights and where they go."""
+    import torch
+
+    if source.device_map is not None:
+        if not _has_accelerate():
+            raise UserError("model: device_map needs `pip install headscribe[accelerate]`")
+        place: dict[str, Any] = {"device_map": source.device_map}
+    else:
+        # Quantised weights are made on the device where they stay.
+        place = {"device_map": {"": _device(source)}} if quantised and _device(source) != "cpu" else {}
+    if quantised:
+        return place
+    # A GGUF file has no type of its own once its weights are dequantised.
+    own = "float32" if source.gguf else "auto"
+    dtype = own if source.dtype == "auto" else source.dtype
+    return place | {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
+
+
+def _device(source: ModelSource) -> str:
+    import torch
+
+    if source.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[source.device]:
+        here = ", ".join(name for name, is_there in there.items() if is_there)
+        raise UserError(f"device: there is no {source.device} here; use auto or one of {here}")
+    return source.device
+
+
+@contextlib.contextmanager
+def _without_bar(source: ModelSource) -> Iterator[None]:
+    """Keeps transformers from drawing a bar while it dequantises a GGUF file; no setting of it does."""
+    if source.gguf is None:
+        yield
+        return
+    from transformers import modeling_gguf_pytorch_utils as utils
+
+    bar = getattr(utils, "tqdm", None)
+    utils.tqdm = lambda steps, **_: steps
+    try:
+        yield
+    finally:
+        utils.tqdm = bar
+
+
+def _has_accelerate() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("accelerate") is not None
+
+
+def quantisation(model: PreTrainedModel, source: ModelSource) -> str | None:
+    """How a loaded model's weights are quantised, such as `GGUF Q4_1` or `bitsandbytes`; None where they are not."""
+    if source.gguf is None:
+        config = getattr(model.config, "quantization_config", None)
+        method = config.get("quant_method") if isinstance(config, dict) else getattr(config, "quant_method", None)
+        return None if config is None else str(getattr(method, "value", method))
+    import gguf
+    from transformers.utils import cached_file
+
+    fields = gguf.GGUFReader(cached_file(source.path, source.gguf, **_without_gguf(source.options))).fields
+    known = fields["general.file_type"].contents() if "general.file_type" in fields else None
+    kinds = {kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in gguf.LlamaFileType}
+    kind = kinds.get(-1 if known is None else int(known), "of unknown type")
+    return None if kind in ("F32", "F16", "BF16") else f"GGUF {kind}"
+
+
+def _without_gguf(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "gguf_file"}
 
 
 def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
@@ -162,7 +158,7 @@ def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
     try:
         return transformers.AutoTokenizer.from_pretrained(source.path, **source.options)
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: the tokenizer of {source.path} cannot be loaded: {first_line(error)}") from error
+        raise UserError(f"model: the tokenizer of {source.name} cannot be loaded: {first_line(error)}") from error
 
 
 def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
-from fitness.models.capture import inspect_heads
 from fitness.models.hooks import Override, attention_route
 from fitness.models.loading import Reader
+from fitness.models.observe import inspect_heads
 from fitness.replacement.batch_rows import RowFollower
 from fitness.replacement.override import Assignment, Head, Pattern, Replacement, build_override, by_layer
 from fitness.replacement.predictions import PredictionSource, SandboxPredictions, text_key
@@ -99,7 +99,7 @@ def own_attention(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, P
 
     Needs heads * n * n * 4 bytes a text: meant for proving identity on a few texts.
     """
-    from fitness.models.capture import observe_text
+    from fitness.models.observe import observe_text
 
     captured: dict[tuple[int, bytes], np.ndarray] = {}
     layers: dict[int, int] = {}

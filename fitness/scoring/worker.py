@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from fitness.failures import FailureKind
-from fitness.models.capture import open_attention
+from fitness.models.attention import open_attention
 from fitness.own import Own
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox

@@ -8,7 +8,8 @@ import pytest
 from evolve.config import parse_config
 from evolve.corpus import read_splits, read_transfer
 from evolve.views.words import texts_lines
-from fitness.models.loading import Reader, load_tokenizer, locate
+from fitness.models.loading import Reader, load_tokenizer
+from fitness.models.source import locate
 
 
 @pytest.fixture

@@ -9,17 +9,12 @@ import pytest
 import torch
 
 from fitness.errors import UserError
-from fitness.models.capture import (
-    DATA,
-    META,
-    Attention,
-    CorruptCacheError,
-    capture,
-    inspect_heads,
-    observe_text,
-    open_attention,
-)
-from fitness.models.loading import Reader, load_model, locate
+from fitness.models.attention import DATA, META, Attention, CorruptCacheError, checksum, open_attention
+from fitness.models.capture import batches, capture
+from fitness.models.capture_folder import DONE
+from fitness.models.loading import Reader, load_model
+from fitness.models.observe import inspect_heads, observe_batch, observe_text
+from fitness.models.source import locate
 from fitness.scoring.packing import unpack
 
 STORIES = [model_zoo.STORY, "Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!"]
@@ -68,7 +63,7 @@ def test_cache_holds_what_output_attentions_gives(family, tmp_path):
     for index, text in enumerate(attention.texts):
         whole = unpack(attention.block(index), text.n, causal=attention.causal).astype(np.float32)
         expected = torch.cat(by_output_attentions(model, text.ids.tolist())).numpy()
-        assert whole.shape == (attention.layers * attention.heads_per_layer, text.n, text.n)
+        assert whole.shape == (sum(heads for _, heads in attention.layers), text.n, text.n)
         assert np.abs(whole - expected).max() < 1e-3
         assert np.allclose(attention.sums(index), text.n, rtol=1e-3)
         assert np.allclose(attention.sums(index), np.asarray(attention.block(index), np.float64).sum(axis=1))
@@ -85,7 +80,7 @@ def test_same_model_texts_and_length_are_captured_once(llama, tmp_path):
     calls = []
     first = capture(llama, STORIES, max_tokens=40, cache=tmp_path, progress=lambda *done: calls.append(done))
     second = capture(llama, STORIES, max_tokens=40, cache=tmp_path, progress=lambda *done: calls.append(done))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(0, 3), (0, 3), (1, 3), (2, 3), (3, 3)]
     assert second.folder == first.folder
     assert capture(llama, STORIES, max_tokens=39, cache=tmp_path).folder != first.folder
     assert capture(llama, STORIES[::-1], max_tokens=40, cache=tmp_path).folder != first.folder
@@ -128,13 +123,75 @@ def test_damaged_cache_is_noticed_and_captured_again(llama, tmp_path, caplog, da
     assert np.array_equal(again.block(1), block)
 
 
-def test_interrupted_capture_leaves_nothing_behind(llama, tmp_path):
+def stop_after(texts):
     def stop(done, total):
-        raise KeyboardInterrupt
+        if done >= texts:
+            raise KeyboardInterrupt
 
+    return stop
+
+
+def test_capture_that_finished_no_batch_leaves_nothing_behind(llama, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        capture(llama, STORIES, max_tokens=40, cache=tmp_path, progress=stop)
+        capture(llama, STORIES, max_tokens=40, cache=tmp_path, progress=stop_after(0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_capture_goes_on_after_the_last_finished_batch(llama, tmp_path, monkeypatch):
+    whole = capture(llama, STORIES, max_tokens=40, cache=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        capture(llama, STORIES, max_tokens=40, cache=tmp_path / "cut", progress=stop_after(2))
+    (making,) = (tmp_path / "cut").iterdir()
+    with (making / DONE).open("a") as done:
+        done.write('{"texts": [2], "sha')  # killed while it wrote the line
+    ran = []
+    monkeypatch.setattr(
+        "fitness.models.capture.observe_batch",
+        lambda model, ids, see: ran.append(ids) or observe_batch(model, ids, see),
+    )
+    resumed = capture(llama, STORIES, max_tokens=40, cache=tmp_path / "cut")
+    assert len(ran) == 1
+    assert resumed.folder.name == whole.folder.name
+    assert checksum(resumed.folder / DATA) == checksum(whole.folder / DATA)
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [whole.folder.name]
+
+
+def test_a_finished_batch_that_was_damaged_meanwhile_is_captured_again(llama, tmp_path):
+    whole = capture(llama, STORIES, max_tokens=40, cache=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        capture(llama, STORIES, max_tokens=40, cache=tmp_path / "cut", progress=stop_after(2))
+    (making,) = (tmp_path / "cut").iterdir()
+    with (making / DATA).open("r+b") as data:
+        data.write(b"lost")
+    resumed = capture(llama, STORIES, max_tokens=40, cache=tmp_path / "cut")
+    assert checksum(resumed.folder / DATA) == checksum(whole.folder / DATA)
+
+
+def test_two_processes_capture_once(llama, tmp_path):
+    code = (
+        "import sys, json; from pathlib import Path; from fitness.models.capture import capture; calls = []; "
+        "capture(sys.argv[1], json.loads(sys.argv[3]), max_tokens=40, cache=Path(sys.argv[2]), "
+        "progress=lambda *done: calls.append(done)); print(len(calls))"
+    )
+    command = [sys.executable, "-c", code, llama, str(tmp_path), json.dumps(STORIES)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(int(process.communicate()[0]) for process in both) == [0, 5]
+
+
+def test_texts_of_equal_length_run_together_and_all_texts_run_once():
+    lengths = [5, 9, 5, 5, 9, 7]
+    assert batches(lengths, most_tokens=10) == [[0, 2], [1], [3], [4], [5]]
+    assert batches(lengths, most_tokens=1000) == [[0, 2, 3], [1, 4], [5]]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neo"])
+def test_what_a_text_is_captured_beside_does_not_show(family, tmp_path):
+    folder = str(model_zoo.save(family, tmp_path / "model"))
+    texts = [f"Tom {i} had a red ball. He loved the red ball." for i in range(6)]
+    together = capture(folder, texts, max_tokens=12, cache=tmp_path / "cache")
+    alone = capture(folder, texts[3:4], max_tokens=12, cache=tmp_path / "cache")
+    difference = together.block(3).astype(np.float32) - alone.block(0).astype(np.float32)
+    assert np.abs(difference).max() <= 2**-11  # one unit in the last place of a float16 below 1
 
 
 def test_incomplete_folder_is_refused(tmp_path):
@@ -147,7 +204,7 @@ def test_incomplete_folder_is_refused(tmp_path):
 def test_opening_needs_no_torch(llama, tmp_path):
     folder = capture(llama, STORIES, max_tokens=40, cache=tmp_path).folder
     code = (
-        "import sys; from pathlib import Path; from fitness.models.capture import open_attention; "
+        "import sys; from pathlib import Path; from fitness.models.attention import open_attention; "
         "print(len(open_attention(Path(sys.argv[1]))), 'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
@@ -193,7 +250,7 @@ def message_of(call, *arguments, **options):
 
 
 def test_unknown_folder_is_named(tmp_path):
-    assert "there is no folder './nowhere'" in message_of(locate, "./nowhere")
+    assert "there is no file or folder './nowhere'" in message_of(locate, "./nowhere")
     assert "holds no config.json" in message_of(locate, str(tmp_path))
 
 
@@ -252,5 +309,5 @@ def test_models_without_attention_are_refused():
 
 
 def test_mask_stays_causal_inside_the_route():
-    assert inspect_heads(model_zoo.build("llama")) == (3, 4, True)
-    assert inspect_heads(model_zoo.build("bert")) == (3, 4, False)
+    assert inspect_heads(model_zoo.build("llama")).causal
+    assert not inspect_heads(model_zoo.build("bert")).causal

@@ -18,7 +18,7 @@ def test_what_is_not_a_label_is_refused_with_what_would_be_right(label):
 
 
 def test_labels_follow_the_flat_index():
-    labels = head_labels(3, 4)
+    labels = head_labels([(0, 4), (1, 4), (2, 4)])
     assert [Head.parse(label) for label in labels] == [divmod(flat, 4) for flat in range(12)]
 
 

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
 from fitness.heads import Head
-from fitness.models.capture import inspect_heads
 from fitness.models.loading import Reader
+from fitness.models.observe import inspect_heads
 from fitness.replacement.identity import Identity, prove_identity
 from fitness.replacement.lower_layers import LowerLayers, without_cache
 from fitness.replacement.measurements import Measurements

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from fitness.heads import Head
-from fitness.models.capture import Attention
+from fitness.models.attention import Attention
 from fitness.models.hooks import attention_route, uses_interface
 from fitness.replacement.lower_layers import without_cache
 from fitness.replacement.override import Assignment, FixedOutput

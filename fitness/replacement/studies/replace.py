@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
 from fitness.heads import Head
-from fitness.models.capture import inspect_heads
+from fitness.models.observe import inspect_heads
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.predictions import SandboxPredictions
 from fitness.replacement.studies.attribution import DRAWS

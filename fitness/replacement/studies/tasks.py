@@ -12,8 +12,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fitness.errors import UserError
-from fitness.models.capture import inspect_heads
 from fitness.models.loading import Reader, context_length
+from fitness.models.observe import inspect_heads
 from fitness.program import Program
 from fitness.replacement.identity import Identity, prove_identity
 from fitness.replacement.lower_layers import without_cache

@@ -1,0 +1,116 @@
+"""Captured attention on disk: packed, memory-mapped, checked; reading it needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fitness.errors import UserError
+from fitness.heads import head_labels
+from fitness.scoring.packing import packed_size
+from fitness.text.view import Text
+
+DATA, TEXTS, SUMS, META = "attention.f16", "texts.json", "sums.npy", "meta.json"
+
+
+class CorruptCacheError(Exception):
+    """A folder of the attention cache that is incomplete or damaged."""
+
+
+class Attention:
+    """Attention of every head on every text, memory-mapped.
+
+    Texts lie one after the other, each as a (heads, packed) block of float16 in the layout of
+    `fitness.scoring.packing.pack`.
+
+    Attributes:
+        folder: where it lies.
+        model: the model as the user named it.
+        quantised: how its weights are quantised, such as "GGUF Q4_1"; None where they are not.
+        dtype: type that it computed in, such as "float32".
+        causal: whether tokens see only themselves and what came before; then blocks hold lower triangles.
+        layers: (layer, number of its heads) of each layer that was captured; layers need be neither all nor alike.
+        left_out: layers without softmax attention, of which nothing was captured.
+        texts: the texts, in the order of the corpus.
+        labels: names of the heads by flat index, layer after layer: "L0H0", "L0H1", ...
+        truncated: how many texts were cut to the length limit.
+
+    Raises:
+        CorruptCacheError: where the folder is incomplete or of unexpected size.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        try:
+            meta = json.loads((self.folder / META).read_text())
+            texts = json.loads((self.folder / TEXTS).read_text(encoding="utf-8"))
+            self._sums = np.load(self.folder / SUMS)
+            self._data = np.memmap(self.folder / DATA, dtype=np.float16, mode="r")
+        except (OSError, ValueError) as error:
+            raise CorruptCacheError(f"{self.folder}: {error}") from None
+        self.model: str = meta["model"]
+        self.quantised: str | None = meta["quantised"]
+        self.dtype: str = meta["dtype"]
+        self.causal: bool = meta["causal"]
+        self.layers = tuple((int(layer), int(heads)) for layer, heads in meta["layers"])
+        self.left_out = tuple(int(layer) for layer in meta["left_out"])
+        self.truncated: int = meta["truncated"]
+        self.texts = tuple(Text(text["tokens"], text["ids"], text["string"]) for text in texts)
+        self.labels = head_labels(self.layers)
+        self._offsets = block_offsets([text.n for text in self.texts], len(self.labels), causal=self.causal)
+        if self._data.size != self._offsets[-1] or self._sums.shape != (len(self.texts), len(self.labels)):
+            raise CorruptCacheError(
+                f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def block(self, text: int) -> np.ndarray:
+        """(heads, packed) float16: a read-only view of every head's packed attention on one text."""
+        begin, end = self._offsets[text], self._offsets[text + 1]
+        return self._data[begin:end].reshape(len(self.labels), -1)
+
+    def sums(self, text: int) -> np.ndarray:
+        """(heads,) float64: sums of `block(text)` along its last axis."""
+        return self._sums[text]
+
+    def verify(self) -> None:
+        """Compares all files with the checksums that were taken when they were written.
+
+        Raises:
+            CorruptCacheError: where one differs.
+        """
+        checksums = json.loads((self.folder / META).read_text())["sha256"]
+        for name, expected in checksums.items():
+            if checksum(self.folder / name) != expected:
+                raise CorruptCacheError(f"{self.folder / name} is damaged")
+
+
+def open_attention(folder: Path) -> Attention:
+    """Opens what `fitness.models.capture.capture` wrote.
+
+    Raises:
+        UserError: where the folder is not a complete attention cache.
+    """
+    try:
+        return Attention(folder)
+    except CorruptCacheError as error:
+        raise UserError(
+            f"attention cache unreadable: {error}; delete the folder, and it will be captured again"
+        ) from None
+
+
+def block_offsets(lengths: list[int], heads: int, *, causal: bool) -> np.ndarray:
+    """(texts + 1,) int64: text t's numbers are `offsets[t]:offsets[t + 1]` of the data file."""
+    sizes = [packed_size(n, causal=causal) for n in lengths]
+    return heads * np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
