@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evolve.config import Config, model_path
+from evolve.config import Config
 from evolve.config.llm import LlmModel
 from evolve.corpus import read_splits
 from evolve.listeners import Listener
@@ -23,7 +25,7 @@ from fitness.errors import UserError
 from fitness.failures import FailureKind
 from fitness.models.attention import Attention
 from fitness.models.capture import capture
-from fitness.models.source import ModelSource, locate
+from fitness.models.source import ModelSource
 from fitness.scoring.baselines import baselines
 from fitness.scoring.packing import packed_size
 from fitness.scoring.worker import Worker
@@ -89,6 +91,7 @@ class CostEstimate:
         programs: programs evaluated.
         seconds: wall time.
         capture_seconds: the part of it that capturing attention takes.
+        memory_bytes: memory at the most while attention is captured, without that of a GPU.
         disk_bytes: attention and database.
         llm: what language models would be asked.
     """
@@ -98,6 +101,7 @@ class CostEstimate:
     programs: int
     seconds: float
     capture_seconds: float
+    memory_bytes: int
     disk_bytes: int
     llm: LlmEstimate
 
@@ -115,6 +119,7 @@ class Measured:
         attention_bytes: all texts' captured attention, estimated from their characters.
         load_seconds: until the model was loaded.
         capture_seconds: of one text.
+        memory_bytes: of the process at the most, until a few texts were captured.
         evaluation_seconds: of one program on one held-out text.
         slot_seconds: operator -> of one slot.
         prompt_tokens: LLM operator -> tokens of its prompt.
@@ -124,6 +129,7 @@ class Measured:
     attention_bytes: int
     load_seconds: float
     capture_seconds: float
+    memory_bytes: int
     evaluation_seconds: float
     slot_seconds: dict[str, float]
     prompt_tokens: dict[str, float]
@@ -140,7 +146,7 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
         UserError: for anything that would keep the campaign from running.
     """
     make_pool(config)
-    model = locate(model_path(config.model))
+    model = config.target()
     splits = read_splits(config, model, attention_cache(config))
     if listener is not None:
         listener.on_texts(splits, config.max_tokens)
@@ -148,7 +154,7 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
     check_models(config.llm.models)
     templates = check_prompts(config.llm.prompts, asked) if asked else None
     with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:
-        endpoints = tuple(_try_endpoint(model, config, Path(folder)) for model in config.llm.models) if asked else ()
+        endpoints = tuple(_try_endpoint(entry, config, Path(folder)) for entry in config.llm.models) if asked else ()
         measured = _measure(config, model, splits, Path(folder), templates, listener)
     return _estimate(config, splits, measured, endpoints)
 
@@ -183,6 +189,7 @@ def _measure(
             listener.on_stage("capturing a few texts", done, total)
 
     attention = capture(model, few.all, max_tokens=config.max_tokens, cache=folder, progress=progress)
+    memory = peak_memory()
     worker = Worker(worker_spec(config, attention, few))
     try:
         evaluation = _time_evaluation(worker) / len(few.held_out)
@@ -201,12 +208,19 @@ def _measure(
     return Measured(
         heads=len(attention.labels),
         attention_bytes=attention_bytes(splits.all, attention, config.max_tokens),
-        load_seconds=marks[1] - marks[0],
-        capture_seconds=(marks[-1] - marks[1]) / max(1, len(marks) - 2),
+        load_seconds=marks[2] - marks[0],
+        capture_seconds=(marks[-1] - marks[2]) / len(few.all),
+        memory_bytes=memory,
         evaluation_seconds=evaluation,
         slot_seconds=slots,
         prompt_tokens=prompts,
     )
+
+
+def peak_memory() -> int:
+    """Bytes of memory that this process took at the most so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def attention_bytes(strings: Sequence[str], measured: Attention, max_tokens: int) -> int:
@@ -283,6 +297,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
         programs=programs,
         seconds=round(seconds, 1),
         capture_seconds=round(capture_seconds, 1),
+        memory_bytes=measured.memory_bytes,
         disk_bytes=measured.attention_bytes + programs * (4 * measured.heads + PROGRAM_BYTES) + calls_bytes,
         llm=llm,
     )

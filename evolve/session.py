@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.config import Config, model_path
+from evolve.config import Config
 from evolve.config.own_names import check_own_names
 from evolve.corpus import read_splits
 from evolve.listeners import Listener
@@ -23,7 +23,6 @@ from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError
 from fitness.models.attention import Attention
 from fitness.models.capture import capture
-from fitness.models.source import locate
 from fitness.own import Own
 from fitness.sandbox import Limits, SandboxUnavailable, probe
 from fitness.scoring.pool import Pool
@@ -147,7 +146,7 @@ def captured(
     Raises:
         UserError: for texts that cannot be read or are too few, and a model that cannot be looked into.
     """
-    model, cache = locate(model_path(config.model)), attention_cache(config)
+    model, cache = config.target(), attention_cache(config)
     splits = read_splits(config, model, cache)
     if listener is not None:
         listener.on_texts(splits, config.max_tokens)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evolve.config import Config, model_path
+from evolve.config import Config
 from evolve.replay import replay
 from evolve.session import opened_for_reading
 from evolve.store import Store
@@ -216,7 +216,7 @@ class Run:
         """
         from fitness.models.loading import load_model
 
-        return load_model(model_path(self.config.model), attention="sdpa")
+        return load_model(self.config.target(), attention="sdpa")
 
     def show(self, head: HeadName, text: int = 0, program: str | Program | None = None) -> HeadFigure:
         """A figure of a head's attention beside a program's prediction, with the tokens on the axes.

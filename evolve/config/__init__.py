@@ -1,14 +1,5 @@
 """What a campaign is asked to do: the configuration's schema, read and validated once."""
 
-from evolve.config.schema import (
-    PRESETS,
-    Config,
-    Stop,
-    find_config,
-    load_config,
-    model_path,
-    parse_config,
-    read_settings,
-)
+from evolve.config.schema import PRESETS, Config, Stop, find_config, load_config, parse_config, read_settings
 
-__all__ = ["PRESETS", "Config", "Stop", "find_config", "load_config", "model_path", "parse_config", "read_settings"]
+__all__ = ["PRESETS", "Config", "Stop", "find_config", "load_config", "parse_config", "read_settings"]

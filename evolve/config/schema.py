@@ -15,9 +15,10 @@ from evolve.config.llm import Llm
 from evolve.config.section import Count, Section
 from evolve.config.texts import TextSources
 from fitness.errors import UserError, nearest
+from fitness.models.source import Device, Dtype, ModelSource, locate
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
-from fitness.text.sources import TextsBy, demo_path
+from fitness.text.sources import TextsBy
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
 PRESETS = Path(configs.__file__).parent
@@ -118,7 +119,11 @@ class Config(Section):
     """All that a campaign is asked to do.
 
     Attributes:
-        model: folder, bundled name or hub name of the target.
+        model: folder, `.gguf` file, bundled name or hub name of the target.
+        revision: branch, tag or commit of a hub model.
+        dtype: type of the model's weights; `auto` is the checkpoint's own.
+        device: where the model runs; `auto` is a CUDA GPU where there is one.
+        device_map: `auto` spreads a model over devices, memory and disk (extra `accelerate`).
         texts: what programs are to explain the model on, one source or several, each of them a domain.
         texts_by: what separates the texts of `.txt` files: blank lines, or every line's end.
         transfer: texts of other domains, read at the end.
@@ -128,6 +133,10 @@ class Config(Section):
     """
 
     model: str
+    revision: str | None = None
+    dtype: Dtype = "float32"
+    device: Device = "auto"
+    device_map: str | None = None
     texts: Annotated[TextSources, Field(min_length=1)]
     texts_by: TextsBy = "blank_line"
     transfer: TextSources = ()
@@ -175,9 +184,20 @@ class Config(Section):
             raise ValueError(f"operator {asked[0]!r} needs llm.models; name one, or use offline operators only")
         return self
 
+    def target(self) -> ModelSource:
+        """The model, found but not loaded.
+
+        Raises:
+            UserError: where there is none, or the hub cannot be reached.
+        """
+        return locate(
+            self.model, revision=self.revision, dtype=self.dtype, device=self.device, device_map=self.device_map
+        )
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a campaign and its continuation, by key."""
-        kept = self.model_dump(mode="json", include={"model", "texts", "texts_by", "max_tokens", "splits", "seed"})
+        named = {"model", "revision", "dtype", "texts", "texts_by", "max_tokens", "splits", "seed"}
+        kept = self.model_dump(mode="json", include=named)
         kept |= {f"search.{name}": value for name, value in self.search.model_dump(mode="json").items()}
         return kept | {"sandbox.cpu_seconds": self.sandbox.cpu_seconds, "sandbox.memory_mb": self.sandbox.memory_mb}
 
@@ -281,9 +301,3 @@ def _fields_at(place: tuple[Any, ...]) -> list[str]:
         arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
         section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else arguments[0]
     return list(section.model_fields)
-
-
-def model_path(model: str) -> str:
-    """A bundled model's folder by its name; anything else as it is."""
-    bundled = demo_path(model)
-    return str(bundled) if bundled and bundled.is_dir() and not Path(model).exists() else model

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archives.compare import read_library_json
-from evolve.config import Config, model_path
+from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found
 from evolve.session import opened_for_reading
@@ -51,7 +51,7 @@ class Replaceable:
         """Model and tokenizer."""
         from fitness.models.loading import load_model
 
-        return load_model(model_path(self.config.model), attention=ATTENTION)
+        return load_model(self.config.target(), attention=ATTENTION)
 
     def measurements(self, name: str) -> Measurements:
         """What an interrupted or earlier command has measured, in a file of the run directory."""

@@ -12,7 +12,7 @@ from archives.bootstrap import RESAMPLES, Estimate, Names, Split
 from archives.compare import read_library_json
 from archives.gain import best_of, gain_over
 from archives.table import ScoreTable
-from evolve.config import Config, model_path
+from evolve.config import Config
 from evolve.corpus import read_splits, read_transfer
 from evolve.listeners import Listener
 from evolve.results.found import score_table
@@ -21,7 +21,6 @@ from evolve.session import Session, attention_cache
 from fitness.errors import UserError
 from fitness.models.attention import Attention
 from fitness.models.capture import capture
-from fitness.models.source import locate
 from fitness.program import Program
 from fitness.sandbox import Limits
 from fitness.scoring.baselines import baselines
@@ -115,8 +114,8 @@ def transfer(
         raise UserError(f"transfer: {config.splits.test} texts per domain are too few; give at least {FEWEST_TEXTS}")
     library = read_library_json(session.run_dir.file("library.json"))
     cache = attention_cache(config)
-    own = read_splits(session.config, locate(model_path(session.config.model)), attention_cache(session.config))
-    model = locate(model_path(config.model))
+    own = read_splits(session.config, session.config.target(), attention_cache(session.config))
+    model = config.target()
     splits = read_transfer(config, model, cache, own)
     found = {}
     for place, domain in enumerate(splits.domains):

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from evolve.store.database import FILE, Store
 from evolve.store.records import StepSummary
 from fitness.errors import UserError
 from fitness.text.corpus import Splits
+
+STAGE_EVERY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class RunLog(Listener):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._last_stage = 0.0
 
     def write(self, event: str, **values: Any) -> None:
         """Appends one event; a log that cannot be written does not end a campaign."""
@@ -129,6 +133,13 @@ class RunLog(Listener):
         except OSError:
             # The state is in the database; its own failure to write is what stops a campaign.
             return
+
+    def on_stage(self, name: str, done: int, total: int) -> None:
+        """A stage has come this far; its begin and end are written, and now and then between."""
+        now = time.monotonic()
+        if total and (done in (0, total) or now - self._last_stage >= STAGE_EVERY_SECONDS):
+            self._last_stage = now
+            self.write("stage", name=name, done=done, total=total)
 
     def on_texts(self, splits: Splits, max_tokens: int) -> None:
         """The texts were read."""

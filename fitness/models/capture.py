@@ -18,7 +18,7 @@ import numpy as np
 from fitness.errors import UserError
 from fitness.models.attention import DATA, META, SUMS, TEXTS, Attention, CorruptCacheError, block_offsets, checksum
 from fitness.models.capture_folder import FinishedBatches, folder_in_the_making
-from fitness.models.loading import Reader, context_length, load_model, quantisation
+from fitness.models.loading import Loaded, Reader, context_length, load
 from fitness.models.observe import HeadMap, inspect_heads, observe_batch
 from fitness.models.source import ModelSource, locate
 from fitness.scoring.packing import pack
@@ -95,7 +95,8 @@ def _capture_into(
     folder: Path, source: ModelSource, strings: Sequence[str], max_tokens: int, progress: Progress
 ) -> None:
     progress(0, len(strings))
-    model, tokenizer = load_model(source)
+    loaded = load(source)
+    model, tokenizer = loaded.model, loaded.tokenizer
     texts, truncated = read_all(Reader(tokenizer), strings, max_tokens)
     longest, context = max(text.n for text in texts), context_length(model, tokenizer)
     if context is not None and longest > context:
@@ -108,7 +109,7 @@ def _capture_into(
         found = inspect_heads(model)
         progress(0, len(texts))
         _capture_batches(folder, model, texts, found, progress)
-    _write_facts(folder, source, model, texts, found, {"max_tokens": max_tokens, "truncated": truncated})
+    _write_facts(folder, source, loaded, texts, found, {"max_tokens": max_tokens, "truncated": truncated})
 
 
 @contextlib.contextmanager
@@ -173,7 +174,7 @@ def _write_batch(
 def _write_facts(
     folder: Path,
     source: ModelSource,
-    model: PreTrainedModel,
+    loaded: Loaded,
     texts: Sequence[Text],
     found: HeadMap,
     facts: dict[str, Any],
@@ -186,7 +187,7 @@ def _write_facts(
     rows = [{"tokens": text.tokens, "ids": text.ids.tolist(), "string": text.string} for text in texts]
     (folder / TEXTS).write_text(json.dumps(rows), encoding="utf-8")
     meta = facts | {"format": FORMAT, "model": source.name, "revision": source.revision}
-    meta |= {"quantised": quantisation(model, source), "dtype": str(model.dtype).removeprefix("torch.")}
+    meta |= {"quantised": loaded.quantised, "dtype": str(loaded.model.dtype).removeprefix("torch.")}
     meta |= {"causal": found.causal, "layers": found.layers, "left_out": found.left_out}
     meta["sha256"] = {file: checksum(folder / file) for file in (DATA, TEXTS, SUMS)}
     (folder / META).write_text(json.dumps(meta, indent=1))

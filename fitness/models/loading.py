@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fitness.errors import UserError
-from fitness.models.source import ModelSource, locate, first_line
+from fitness.models.gguf_files import gguf_quantisation, parsed_once
+from fitness.models.size import check_fits, parameter_count
+from fitness.models.source import ModelSource, first_line, locate
 from fitness.text.view import Text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model, ready to run.
+
+    Attributes:
+        model: in evaluation mode.
+        tokenizer: its tokenizer.
+        quantised: how its weights are quantised, such as `GGUF Q4_1` or `bitsandbytes`; None where they are not.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    quantised: str | None
+
+
 def load_model(
     model: str | ModelSource, attention: Literal["eager", "sdpa"] = "eager"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer, see `load`."""
+    loaded = load(locate(model) if isinstance(model, str) else model, attention)
+    return loaded.model, loaded.tokenizer
+
+
+def load(source: ModelSource, attention: Literal["eager", "sdpa"] = "eager") -> Loaded:
     """Loads a model for evaluation, in the type and on the device that its source says.
 
     A causal model is loaded with its language model head, an encoder with its masked language model head. Quantised
     checkpoints are neither cast nor moved; weights of a GGUF file are dequantised.
 
     Args:
-        model: what `locate` takes or returns.
+        source: what `locate` returns.
         attention: how it computes attention where nobody looks at it; `eager` is exact, `sdpa` faster.
 
     Raises:
-        UserError: where the model cannot be found or loaded, or has both an encoder and a decoder.
+        UserError: where the model cannot be loaded, does not fit in memory, or has both an encoder and a decoder.
     """
     import transformers
 
-    source = locate(model) if isinstance(model, str) else model
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
-        config = transformers.AutoConfig.from_pretrained(source.path, **source.options)
-        family = model_family(config, source)
-        quantised = getattr(config, "quantization_config", None) is not None
-        how = source.options | _placement(source, quantised=quantised)
-        # The configuration of a GGUF file is read again with its weights; handing it over would have them kept apart.
-        how |= {} if source.gguf else {"config": config}
-        with _without_bar(source):
-            loaded = family.from_pretrained(source.path, attn_implementation=attention, **how)
-        tokenizer = load_tokenizer(source)
-        moves = not quantised and source.device_map is None
-        return (loaded.to(_device(source)) if moves else loaded).eval(), tokenizer
+        with parsed_once(source):
+            return _load(source, attention)
     except UserError:
         raise
     except Exception as error:  # broken files of any kind surface as any kind of exception
@@ -55,6 +68,20 @@ def load_model(
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()
+
+
+def _load(source: ModelSource, attention: str) -> Loaded:
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source.path, **source.options)
+    family, by = model_family(config, source), quantised_by(config)
+    how = placement(source, config)
+    if by is None and source.device_map is None:
+        check_fits(parameter_count(config, family), how["dtype"].itemsize, device_of(source), source.name)
+    model = family.from_pretrained(source.path, config=config, attn_implementation=attention, **source.options, **how)
+    if by is None and source.device_map is None:
+        model = model.to(device_of(source))
+    return Loaded(model.eval(), load_tokenizer(source), gguf_quantisation(source) if source.gguf else by)
 
 
 def model_family(config: PreTrainedConfig, source: ModelSource) -> Any:
@@ -73,26 +100,42 @@ def model_family(config: PreTrainedConfig, source: ModelSource) -> Any:
     return transformers.AutoModelForMaskedLM if is_encoder else transformers.AutoModelForCausalLM
 
 
-def _placement(source: ModelSource, *, quantised: bool) -> dict[str, Any]:
-    """Options of `from_pretrained` on the type of the weights and where they go."""
+def quantised_by(config: PreTrainedConfig) -> str | None:
+    """Name of the method that a checkpoint's weights are quantised by, or None."""
+    found = getattr(config, "quantization_config", None)
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    return None if found is None else str(getattr(method, "value", method))
+
+
+def placement(source: ModelSource, config: PreTrainedConfig) -> dict[str, Any]:
+    """Options of `from_pretrained` on the type of the weights and where they go.
+
+    Raises:
+        UserError: for a device that is not there, and a device map without accelerate.
+    """
     import torch
 
+    quantised, device = quantised_by(config) is not None, device_of(source)
     if source.device_map is not None:
         if not _has_accelerate():
             raise UserError("model: device_map needs `pip install headscribe[accelerate]`")
         place: dict[str, Any] = {"device_map": source.device_map}
     else:
         # Quantised weights are made on the device where they stay.
-        place = {"device_map": {"": _device(source)}} if quantised and _device(source) != "cpu" else {}
+        place = {"device_map": {"": device}} if quantised and device != "cpu" else {}
     if quantised:
         return place
     # A GGUF file has no type of its own once its weights are dequantised.
-    own = "float32" if source.gguf else "auto"
-    dtype = own if source.dtype == "auto" else source.dtype
-    return place | {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
+    own = torch.float32 if source.gguf else getattr(config, "dtype", None) or torch.float32
+    return place | {"dtype": own if source.dtype == "auto" else getattr(torch, source.dtype)}
 
 
-def _device(source: ModelSource) -> str:
+def device_of(source: ModelSource) -> str:
+    """The device that a model is put on.
+
+    Raises:
+        UserError: where it is not there.
+    """
     import torch
 
     if source.device == "auto":
@@ -104,46 +147,10 @@ def _device(source: ModelSource) -> str:
     return source.device
 
 
-@contextlib.contextmanager
-def _without_bar(source: ModelSource) -> Iterator[None]:
-    """Keeps transformers from drawing a bar while it dequantises a GGUF file; no setting of it does."""
-    if source.gguf is None:
-        yield
-        return
-    from transformers import modeling_gguf_pytorch_utils as utils
-
-    bar = getattr(utils, "tqdm", None)
-    utils.tqdm = lambda steps, **_: steps
-    try:
-        yield
-    finally:
-        utils.tqdm = bar
-
-
 def _has_accelerate() -> bool:
     from importlib.util import find_spec
 
     return find_spec("accelerate") is not None
-
-
-def quantisation(model: PreTrainedModel, source: ModelSource) -> str | None:
-    """How a loaded model's weights are quantised, such as `GGUF Q4_1` or `bitsandbytes`; None where they are not."""
-    if source.gguf is None:
-        config = getattr(model.config, "quantization_config", None)
-        method = config.get("quant_method") if isinstance(config, dict) else getattr(config, "quant_method", None)
-        return None if config is None else str(getattr(method, "value", method))
-    import gguf
-    from transformers.utils import cached_file
-
-    fields = gguf.GGUFReader(cached_file(source.path, source.gguf, **_without_gguf(source.options))).fields
-    known = fields["general.file_type"].contents() if "general.file_type" in fields else None
-    kinds = {kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in gguf.LlamaFileType}
-    kind = kinds.get(-1 if known is None else int(known), "of unknown type")
-    return None if kind in ("F32", "F16", "BF16") else f"GGUF {kind}"
-
-
-def _without_gguf(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "gguf_file"}
 
 
 def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:

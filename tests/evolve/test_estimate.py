@@ -5,7 +5,6 @@ import json
 import pytest
 from campaigns import ROOT, SMALL
 
-from evolve.config import model_path
 from evolve.estimate import attention_bytes
 from fitness.models.capture import capture
 
@@ -33,7 +32,7 @@ def test_the_disk_that_check_estimates_is_the_disk_that_the_campaign_takes(tmp_p
 
 @pytest.mark.parametrize("max_tokens", [12, 64])
 def test_attention_on_disk_is_as_large_as_a_few_texts_say(tmp_path, max_tokens):
-    model = model_path("storyteller-gpt2")
+    model = "storyteller-gpt2"
     strings = [
         "One day, a cat ran.",
         *(f"Tom and Lily saw {n} big dogs. They were happy. " * (1 + n % 5) for n in range(9)),

@@ -76,7 +76,9 @@ def test_run_prints_the_promised_numbers_and_writes_the_promised_files(finished)
     for name in ("config.yaml", "campaign.sqlite", "library.json", "library.py", "coverage.csv", "report.html"):
         assert (run_dir / name).stat().st_size > 0
     events = [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events[:3]] == ["texts", "start", "step"]
+    assert [event["event"] for event in events if event["event"] != "stage"][:3] == ["texts", "start", "step"]
+    captured = [event for event in events if event["event"] == "stage" and event["name"].startswith("capturing")]
+    assert not captured or (captured[0]["done"], captured[-1]["done"]) == (0, captured[-1]["total"])
     assert events[-1]["event"] == "stop"
     assert all({"time", "event"} <= event.keys() for event in events)
 
