@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +20,6 @@ from headscribe.tables import data_frame, html_table
 
 if TYPE_CHECKING:
     import pandas
-
-    from evolve.session import Session
 
 
 @dataclass(frozen=True)
@@ -254,31 +252,6 @@ def _range(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def reduce_run(
-    session: Session,
-    *,
-    epsilon: float | None,
-    threshold: float | None,
-    size: int | None,
-    exact: bool,
-    test: bool,
-) -> Library:
-    """The library of what a run that is opened has found so far, see `Run.reduce`."""
-    from evolve.results.found import load_found, test_scorer
-    from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out
-    from evolve.store.test_ledger import recorder_at
-
-    criterion = Criterion(epsilon, threshold, size, exact)
-    if not criterion.is_set:
-        criterion = replace(criterion, epsilon=session.config.library.epsilon)
-    found, seed = load_found(session.store), session.config.seed
-    if not test:
-        return Library(library_json(reduce_on_held_out(found, criterion, seed=seed)))
-    record = recorder_at(session.run_dir.database, "reduce")
-    reduced, _ = reduce_found(found, test_scorer(found, session.pool(), session.spec, record), criterion, seed=seed)
-    return Library(library_json(reduced.library))
-
-
 def reduce(
     sources: ScoreTable | str | Path | Sequence[str | Path],
     *,
@@ -286,11 +259,12 @@ def reduce(
     threshold: float | None = None,
     size: int | None = None,
     exact: bool = False,
+    test: bool = False,
 ) -> Library:
-    """Reduces score tables, or several runs together, to one library.
+    """Reduces score tables, or several runs together, to one library; writes none.
 
-    With a size this is facility location; without, a set cover of the fewest programs (docs/library.md). Where texts
-    are told apart, half of them make the choice and the others are reported as test.
+    With a size this is facility location; without, a set cover of the fewest programs (docs/library.md). Where a table
+    tells texts apart, half of them make the choice and the others are reported as test.
 
     Args:
         sources: CSV score tables (layer, head, program_idx or program_name, sentence_idx, iou_score) or run
@@ -299,9 +273,11 @@ def reduce(
         threshold: cover heads at this IoU or more.
         size: the best mean with this many programs.
         exact: ask a solver for the optimum, or a bound.
+        test: read the test texts of runs too; each reading is written down in the run. They are for the one library
+            that is reported: whoever compares libraries by them and then chooses has no test texts left.
 
     Returns:
-        The library. Programs of a score table have names and no sources.
+        The library; without `test`, numbers of runs are held-out alone. Programs of a table have names and no sources.
 
     Raises:
         UserError: for files that cannot be read, a mixture of runs and tables, and a criterion out of range.
@@ -317,4 +293,4 @@ def reduce(
     if isinstance(sources, ScoreTable):
         return Library(library_json(reduce_table(sources, criterion)[0]))
     paths = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    return Library(library_json(reduce_paths([Path(path) for path in paths], criterion)[0]))
+    return Library(library_json(reduce_paths([Path(path) for path in paths], criterion, test=test)[0]))

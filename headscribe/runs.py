@@ -22,7 +22,7 @@ from fitness.scoring.iou import iou
 from headscribe.attention import RunAttention
 from headscribe.found import EliteGrid, Programs
 from headscribe.heads import HeadName, label_of
-from headscribe.library import Library, reduce_run
+from headscribe.library import Library, reduce
 from headscribe.scores import Scorer, Scores, Split
 from headscribe.tables import html_table
 
@@ -175,7 +175,7 @@ class Run:
         exact: bool = False,
         test: bool = False,
     ) -> Library:
-        """Reduces what was found so far to a library, chosen on held-out scores; nothing is written.
+        """Reduces what was found so far to a library, chosen on held-out scores; no library is written.
 
         Covers are of the fewest programs found; a given size is a facility location problem.
 
@@ -184,8 +184,8 @@ class Run:
             threshold: cover heads at this IoU or more.
             size: the best mean with this many programs.
             exact: ask a solver for the optimum, or a bound.
-            test: read the test texts too. They are for the one library that is reported: whoever compares libraries
-                by them and then chooses has no test texts left.
+            test: read the test texts too; each reading is written down in the run. They are for the one library that
+                is reported: whoever compares libraries by them and then chooses has no test texts left.
 
         Returns:
             The library; without `test`, its numbers are held-out alone.
@@ -197,8 +197,7 @@ class Run:
             >>> run.reduce(size=3).size
             3
         """
-        with opened_for_reading(self._dir) as session:
-            return reduce_run(session, epsilon=epsilon, threshold=threshold, size=size, exact=exact, test=test)
+        return reduce(self.path, epsilon=epsilon, threshold=threshold, size=size, exact=exact, test=test)
 
     def load_model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The model that the run is about, with its tokenizer.

@@ -20,7 +20,7 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
 from evolve.results.program_classes import with_classes
-from evolve.results.reduction import Criterion, reduce_found, write_library
+from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out, write_library
 from evolve.results.references import baseline_ids
 from evolve.session import captured, make_pool
 from evolve.store.records import ProgramRecord
@@ -100,14 +100,15 @@ def make_library(
 
 
 def reduce_paths(
-    paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None
+    paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None, *, test: bool = True
 ) -> tuple[ReducedLibrary, list[Point]]:
-    """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes nothing.
+    """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes no library.
 
     Args:
         paths: run directories, or CSV score tables.
         criterion: what the library must reach; nothing set is the run's own epsilon.
         listener: told how it goes.
+        test: read the test texts of runs, which is written down there; without, there are no points.
 
     Raises:
         UserError: for paths that hold neither runs nor tables, or a mixture of both.
@@ -118,7 +119,7 @@ def reduce_paths(
     named = dict(zip(_names(paths), paths, strict=True))
     if tables:
         return reduce_table(merge({name: read_csv(path) for name, path in named.items()}), criterion)
-    return _from_runs(named, criterion, listener)
+    return _from_runs(named, criterion, listener, test=test)
 
 
 def reduce_table(whole: ScoreTable, criterion: Criterion) -> tuple[ReducedLibrary, list[Point]]:
@@ -136,16 +137,19 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _from_runs(
-    paths: dict[str, Path], criterion: Criterion, listener: Listener | None
+    paths: dict[str, Path], criterion: Criterion, listener: Listener | None, *, test: bool
 ) -> tuple[ReducedLibrary, list[Point]]:
     sources = [_open(name, path, listener) for name, path in paths.items()]
     only = sources[0] if len(sources) == 1 else None
     if not criterion.is_set:
         criterion = replace(criterion, epsilon=only.config.library.epsilon if only else EPSILON)
+    found = only.found if only else _together(sources)
+    first, seed = sources[0], sources[0].config.seed
+    if not test:
+        return with_classes(reduce_on_held_out(found, criterion, seed=seed), first.pool, first.spec), []
     if only:
-        found, score_test = only.found, test_scorer(only.found, only.pool, only.spec, only.record)
+        score_test = test_scorer(found, only.pool, only.spec, only.record)
     else:
-        found = _together(sources)
 
         def score_test(ids: Sequence[str]) -> ScoreTable:
             programs = found.programs(ids)
@@ -153,8 +157,8 @@ def _from_runs(
                 source.record(len(ids))
             return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
-    reduced, points = reduce_found(found, score_test, criterion, seed=sources[0].config.seed)
-    return with_classes(reduced.library, sources[0].pool, sources[0].spec), points
+    reduced, points = reduce_found(found, score_test, criterion, seed=seed)
+    return with_classes(reduced.library, first.pool, first.spec), points
 
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:

@@ -4,6 +4,16 @@ import json
 import pytest
 
 import headscribe as hs
+from evolve.run_dir import RunDir
+
+
+def readings(run):
+    """How often the run's test texts were read."""
+    store = RunDir(run.path).open_store()
+    try:
+        return len(store.readings())
+    finally:
+        store.close()
 
 
 def test_a_library_comes_back_from_disk_as_it_was(tiny_run, tmp_path):
@@ -36,7 +46,9 @@ def test_heads_are_explained_by_programs_of_the_library(tiny_run):
 def test_a_reduction_reads_test_texts_only_when_told_to(tiny_run):
     assert tiny_run.reduce(size=3).mean_iou_test is None
     assert tiny_run.reduce(size=3).mean_iou_held_out > 0
+    before = readings(tiny_run)
     assert 0 < tiny_run.reduce(size=3, test=True).mean_iou_test < 1
+    assert readings(tiny_run) == before + 1
 
 
 def test_reducing_by_the_runs_own_criterion_chooses_the_library_of_the_run(tiny_run):
@@ -73,6 +85,8 @@ def test_two_runs_are_reduced_together(tiny, tiny_run, tmp_path):
     both = hs.reduce([tiny_run.path, other.path], size=4)
     assert both.size == 4
     assert len(both) == 64
+    assert both.mean_iou_test is None
+    assert hs.reduce([tiny_run.path, other.path], size=4, test=True).assignment == both.assignment
 
 
 def test_a_damaged_library_is_an_error_of_the_user(tiny_run, tmp_path):
