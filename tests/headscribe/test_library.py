@@ -4,7 +4,7 @@ import json
 import pytest
 
 import headscribe as hs
-from evolve.run_dir import RunDir
+from evolve.store.run_dir import RunDir
 
 
 def readings(run):
