@@ -39,11 +39,6 @@ class Gain:
         return sum(beyond_noise(estimate) < 0 for estimate in self.by_head)
 
     @property
-    def share_won(self) -> float:
-        """Heads won beyond their noise, as a share of all."""
-        return self.won / len(self.by_head) if self.by_head else 0.0
-
-    @property
     def beaten(self) -> bool:
         """Whether the mean difference lies above 0 with its whole interval."""
         return beyond_noise(self.gain) > 0

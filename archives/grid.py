@@ -185,7 +185,7 @@ class Grid:
         """Occupancy and quality, averaged over heads.
 
         Returns:
-            `num_elites` (elites a head), `coverage` (share of cells occupied, [0, 1]), `qd_score` (IoU summed over a
+            `num_elites` (elites per head), `coverage` (share of cells occupied, [0, 1]), `qd_score` (IoU summed over a
             head's elites), `norm_qd_score` (the same over the number of cells), `obj_max`, `obj_mean` (IoU of elites).
         """
         occupied = self.elite >= 0

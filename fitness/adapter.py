@@ -99,7 +99,7 @@ def _pieces(source: str) -> list[_Piece]:
 
 
 def _split_import(node: ast.stmt) -> Iterator[ast.stmt]:
-    """An import of several names as one statement a name, so that each can be kept or left out."""
+    """An import of several names as one statement per name, so that each can be kept or left out."""
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return
     if not isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -228,10 +228,6 @@ def _group(label: str, runs: Sequence[OneRun], marks: Mapping[Axis, np.ndarray])
     )
 
 
-def _point(runs: Sequence[OneRun], axis: Axis, at: float) -> CurvePoint:
-    return CurvePoint(at, between([_at(run, axis, at) for run in runs]))
-
-
 def _at(run: OneRun, axis: Axis, at: float) -> float:
     """Mean best held-out IoU of the last step that ends within what may be spent; 0 before the first."""
     step = int(np.searchsorted(run.curve[axis], at + 1e-9, side="right")) - 1

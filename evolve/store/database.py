@@ -1,4 +1,4 @@
-"""A campaign's state: one SQLite file, one transaction a step."""
+"""A campaign's state: one SQLite file, one transaction per step."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def css_colour(value: float) -> tuple[str, str]:
 
 
 def matrix_png(matrix: np.ndarray) -> str:
-    """An (n, n) matrix of attention as a `data:` address of a PNG, one pixel an element, square-rooted for detail."""
+    """An (n, n) matrix of attention as a `data:` address of a PNG, one pixel per element, square-rooted for detail."""
     pixels = colours(np.sqrt(np.clip(matrix, 0, 1)))
     height, width, _ = pixels.shape
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)

@@ -97,7 +97,7 @@ def replacing(
 def own_attention(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, Pattern]:
     """An assignment that puts each head's own attention in its place, for texts whose attention is captured here.
 
-    Needs heads * n * n * 4 bytes a text: meant for proving identity on a few texts.
+    Needs heads * n * n * 4 bytes per text: meant for proving identity on a few texts.
     """
     from fitness.models.observe import observe_text
 

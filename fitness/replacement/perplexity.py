@@ -46,7 +46,7 @@ class Losses:
 
     @property
     def mean_loss(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return float(self.loss.sum() / self.tokens.sum())
 
     @property
@@ -56,7 +56,7 @@ class Losses:
 
     @property
     def kl(self) -> float:
-        """Mean divergence from the original model, in nats a token."""
+        """Mean divergence from the original model, in nats per token."""
         return float(self.divergence.sum() / self.tokens.sum())
 
     @property
@@ -65,7 +65,7 @@ class Losses:
         return float(self.agreed.sum() / self.tokens.sum())
 
     def paired_difference(self, other: Losses) -> tuple[float, float]:
-        """How much higher the other's loss is, in nats a token, and its standard error over texts."""
+        """How much higher the other's loss is, in nats per token, and its standard error over texts."""
         difference = other.loss - self.loss
         mean = difference.sum() / self.tokens.sum()
         count = len(difference)

@@ -39,7 +39,7 @@ class Seeds:
         self._entropy = entropy
 
     def ready(self) -> None:
-        """Seeds the generators, once a text."""
+        """Seeds the generators, once per text."""
         if self._entropy is not None:
             entropy, self._entropy = self._entropy(), None
             self._sequence = np.random.SeedSequence(entropy)

@@ -110,7 +110,7 @@ class Server:
             self._waiting.append(self._owner)  # type: ignore[arg-type]
 
     def warm_up(self) -> None:
-        """Runs a program of ours here."""
+        """Runs a trusted program here."""
         text = Text(["One", " two", " three", "."] * 4)
         for static, namespace in self._namespaces.items():
             Runner(_WARM_UP, "", namespace, static=static).run([text] * 8, lambda position, weights: None)

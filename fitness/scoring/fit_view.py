@@ -22,6 +22,14 @@ class FitView:
 
     Packed arrays of all texts are laid end to end, as `packing` says.
 
+    Args:
+        texts: the texts.
+        blocks: the heads' attention on each text, (heads, packed) of any float type.
+        labels: names of the heads.
+        causal: whether the model is causal.
+        sandbox: runs programs; None where nothing is to be run.
+        indices: the texts' indices in the sandbox.
+
     Attributes:
         texts: the texts of the fit split.
         causal: whether the model is causal; packed arrays hold lower triangles then.
@@ -36,7 +44,7 @@ class FitView:
         labels: Sequence[str],
         *,
         causal: bool,
-        sandbox: Sandbox,
+        sandbox: Sandbox | None,
         indices: Sequence[int],
     ) -> None:
         self.texts = tuple(texts)
@@ -61,6 +69,8 @@ class FitView:
         if known is not None:
             self._remembered.move_to_end(program.id)
             return known
+        if self._sandbox is None:
+            raise ValueError("this view was made without a sandbox: it cannot run a program")
         outcome = self._sandbox.run(program, self._indices)
         if not outcome.ok:
             return outcome

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 from joblib.parallel import BACKENDS
@@ -18,6 +18,7 @@ from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_c
 
 log = logging.getLogger("headscribe")
 
+Item = TypeVar("Item")
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 ATTEMPTS = 3
 
@@ -69,7 +70,7 @@ class Pool:
         return [evaluation for result in results for evaluation in result]
 
 
-def split_evenly(items: Iterable[Any], parts: int) -> list[list[Any]]:
+def split_evenly(items: Iterable[Item], parts: int) -> list[list[Item]]:
     """Cuts items into at most `parts` runs of neighbours whose lengths differ by at most one; none is empty."""
     items = list(items)
     parts = max(1, min(parts, len(items)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -53,12 +53,18 @@ class Field:
 class _Computed:
     """Descriptor that computes an array once, freezes it and keeps it in the instance's dictionary."""
 
-    def __init__(self, compute: Callable[[Any], np.ndarray], shape: Shape, kind: Kind) -> None:
+    def __init__(self, compute: Callable[[Text], np.ndarray], shape: Shape, kind: Kind) -> None:
         self.compute = compute
         self.field = Field(compute.__name__, shape, kind, (compute.__doc__ or "").strip())
         self.__doc__ = f"{shape} {kind}: {self.field.doc}"
 
-    def __get__(self, text: Text | None, owner: type[Text]) -> Any:
+    @overload
+    def __get__(self, text: None, owner: type[Text]) -> _Computed: ...
+
+    @overload
+    def __get__(self, text: Text, owner: type[Text]) -> np.ndarray: ...
+
+    def __get__(self, text: Text | None, owner: type[Text]) -> _Computed | np.ndarray:
         if text is None:
             return self
         array = np.ascontiguousarray(self.compute(text))
@@ -67,7 +73,7 @@ class _Computed:
         return array
 
 
-def _field(shape: Shape, kind: Kind) -> Callable[[Callable[[Any], np.ndarray]], Any]:
+def _field(shape: Shape, kind: Kind) -> Callable[[Callable[[Any], np.ndarray]], _Computed]:
     return lambda compute: _Computed(compute, shape, kind)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -80,4 +80,4 @@ def _tiny_view() -> FitView:
         pack(np.stack([to_prediction(rng.random((text.n, text.n)) ** 4, causal=True)]), causal=True) for text in texts
     ]
     # The examples come with predictions, so no program is run and no sandbox is needed.
-    return FitView(texts, blocks, ["L0H0"], causal=True, sandbox=cast(Any, None), indices=range(len(texts)))
+    return FitView(texts, blocks, ["L0H0"], causal=True, sandbox=None, indices=range(len(texts)))

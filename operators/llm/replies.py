@@ -49,7 +49,7 @@ def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
 
     Returns:
         At least one entry, in the reply's order. A proposal's source parses as a program. What looks like a program and
-        is none is a failure of kind `SYNTAX` or `REJECTED` (with its line), `CUT_OFF` or `TOO_LONG`. A reply without
+        is not one is a failure of kind `SYNTAX` or `REJECTED` (with its line), `CUT_OFF` or `TOO_LONG`. A reply without
         any is one failure: `EMPTY`, `REFUSAL`, `CUT_OFF`, `NO_PROGRAM` or `NO_CODE`.
     """
     words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).lstrip()
@@ -172,7 +172,7 @@ def _separate(source: str) -> list[str]:
 
 
 def _is_trial(node: ast.stmt) -> bool:
-    """A statement that tries a program out, or has no effect: no part of the program."""
+    """A statement that tries a program out, or has no effect: not part of the program."""
     if isinstance(node, ast.If):
         return "__name__" in ast.dump(node.test)
     if not isinstance(node, ast.Expr):

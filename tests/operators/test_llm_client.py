@@ -18,7 +18,7 @@ from fake_llm_server import (
 from memory_store import MemoryStore
 
 from fitness.errors import UserError
-from operators.llm.client.calls import answered_records, conversation, spend_of
+from operators.llm.client.calls import conversation, spend_of
 from operators.llm.client.client import Client
 from operators.llm.client.failures import CallFailed, EndpointDown, ReplayMiss
 from operators.llm.client.settings import check_models
@@ -484,7 +484,7 @@ def test_a_conversation_goes_on_where_it_ended(server, store):
 
 def test_records_of_replies_hold_request_reply_and_purpose(server, store):
     reply = ask(make(store), entry(server))
-    ((key, record),) = answered_records(store.calls())
+    ((key, record),) = [(k, r) for k, r in store.calls() if r["event"] == "answered"]
     assert key == reply.key
     assert record["messages"] == PROMPT
     assert record["purpose"] == {"operator": "fresh"}

@@ -104,7 +104,7 @@ def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:
     """Two-sided p value of the mean of paired differences under flips of their signs.
 
     Args:
-        differences: (pairs,) one difference a pair.
+        differences: (pairs,) one difference per pair.
         seed: of the flips, where there are too many pairs to try them all.
     """
     count = len(differences)

@@ -36,7 +36,7 @@ DRAWS = 2
 
 @dataclass(frozen=True)
 class Estimates:
-    """What replacing each head alone would add to the loss, in nats a token.
+    """What replacing each head alone would add to the loss, in nats per token.
 
     Attributes:
         heads: the heads, in the order of the arrays.

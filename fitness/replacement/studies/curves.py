@@ -110,7 +110,7 @@ def condition_numbers(bench: Bench, draws: Sequence[Losses], original: Losses) -
 
 
 def against_table(bench: Bench, here: Mapping[str, Sequence[Losses]]) -> Row:
-    """Loss of programs minus loss of mean tables in nats a token, paired by text, and what it says in words."""
+    """Loss of programs minus loss of mean tables in nats per token, paired by text, and what it says in words."""
     value, (low, high) = bench.resampler.difference(here[MEAN_TABLE], here[PROGRAMS])
     if low > 0:
         says = "programs cost more than mean tables"

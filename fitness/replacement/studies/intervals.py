@@ -39,7 +39,7 @@ class Resampler:
         self._weights = np.vstack([np.ones(texts), draws])  # the sample itself comes first
 
     def losses(self, scores: Losses) -> np.ndarray:
-        """(1 + resamples,) nats a token, of the texts themselves first."""
+        """(1 + resamples,) nats per token, of the texts themselves first."""
         return np.asarray((self._weights @ scores.loss) / (self._weights @ scores.tokens))
 
     def perplexity(self, draws: Sequence[Losses]) -> tuple[float, Interval]:
@@ -57,7 +57,7 @@ class Resampler:
         return _summary((self._weights @ by_text) / self._weights.sum(axis=1))
 
     def difference(self, scores: Sequence[Losses], other: Sequence[Losses]) -> tuple[float, Interval]:
-        """How much higher the loss of `other` is, in nats a token; means over draws of each side, paired by text."""
+        """How much higher the loss of `other` is, in nats per token; means over draws of each side, paired by text."""
         return _summary(self._mean_losses(other) - self._mean_losses(scores))
 
     def recovered(

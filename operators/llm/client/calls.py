@@ -115,11 +115,6 @@ def call_key(entry: ModelEntry, messages: Sequence[Message], sample: int) -> str
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def answered_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Those records that hold a reply."""
-    return ((key, record) for key, record in records if record["event"] == "answered")
-
-
 def spend_of(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Spend:
     """What a store's records add up to; a request whose end is not known counts with the most that it can cost."""
     open_requests: dict[str, Mapping[str, Any]] = {}
