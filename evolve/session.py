@@ -96,7 +96,7 @@ def opened_for_reading(run_dir: RunDir, listener: Listener | None = None) -> Ite
     Raises:
         UserError: where the directory holds no run.
     """
-    config = run_dir.load_config()
+    config = run_dir.load_config_to_run()
     store = run_dir.open_store()
     try:
         attention, spec, _ = captured(config, listener)

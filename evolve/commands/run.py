@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from evolve.config import load_config
+from evolve.config import find_config, load_config
 from evolve.graceful_stop import graceful_stop
 from evolve.listeners import Listeners
 from evolve.running import Ended, run_campaign
-from evolve.store.run_dir import RunDir
+from evolve.store.run_dir import RunDir, refuse_stored_degraded
 from evolve.views.console import CampaignConsole
 from evolve.views.stages import error_console, print_confinement
 from evolve.views.words import duration
@@ -30,6 +30,7 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
         UserError: for anything that the user must change.
     """
     config = load_config(name, overrides)
+    refuse_stored_degraded(config, find_config(name), overrides)
     run_dir = RunDir(directory or Path("runs") / Path(name).stem)
     console = error_console()
     print_confinement(console, config)

@@ -21,6 +21,7 @@ from fitness.scoring.descriptors import DESCRIPTORS
 from fitness.text.sources import TextsBy
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
+MOST_BYTES = 1 << 20
 PRESETS = Path(configs.__file__).parent
 
 
@@ -222,6 +223,16 @@ def find_config(name: str) -> Path:
     raise UserError(f"no configuration {name!r}; give a YAML file or a preset: {', '.join(presets)}")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Plain values alone: a few aliases of aliases are a document without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node; refuses aliases."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read in configurations; write the value out")
+        return super().compose_node(parent, index)
+
+
 def read_settings(name: str) -> dict[str, Any]:
     """The settings that a configuration file or preset holds, not validated yet.
 
@@ -230,10 +241,12 @@ def read_settings(name: str) -> dict[str, Any]:
     """
     path = find_config(name)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path} is longer than {MOST_BYTES} bytes, which no configuration is")
+        data = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold keys such as `model:` and `texts:`")

@@ -163,7 +163,7 @@ def _from_runs(
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:
     run_dir = RunDir(path)
-    config = run_dir.load_config()
+    config = run_dir.load_config_to_run()
     store = run_dir.open_store()
     try:
         found = load_found(store)

@@ -52,6 +52,8 @@ class Store:
     ) -> None:
         self.path = path
         self._lock = threading.RLock()
+        if not create and path.exists() and not path.is_file():
+            raise UserError(f"{path} is no plain file")
         if not create and not path.exists():
             raise UserError(f"{path.parent} holds no campaign: there is no {path.name} in it")
         try:
@@ -69,12 +71,17 @@ class Store:
             f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False
         )
         self._connection.isolation_level = None
+        self._connection.execute("PRAGMA trusted_schema=OFF")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"{self.path} has schema version {version}, this headscribe reads {SCHEMA_VERSION}: "
                 f"finish the campaign with the version that began it, or start in another --run-dir"
             )
+        # A view or a trigger could do anything, and without end, when it is read from or written to.
+        foreign = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE '%VIRTUAL%TABLE%'"
+        if self._connection.execute(foreign).fetchone():
+            raise UserError(f"{self.path} holds views or triggers, which no campaign makes: it is not opened")
         self._connection.execute("SELECT count(*) FROM steps").fetchone()
         if not readonly:  # not before it is known to be a campaign: a foreign file is left as it was
             self._connection.execute("PRAGMA journal_mode=WAL")

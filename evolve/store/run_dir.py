@@ -6,7 +6,9 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import IO, Any
 
 import yaml
 
-from evolve.config import Config, parse_config
+from evolve.config import Config, parse_config, read_settings
 from evolve.listeners import Listener
 from evolve.store.database import FILE, Store
 from evolve.store.records import StepSummary
@@ -22,6 +24,8 @@ from fitness.errors import UserError
 from fitness.text.corpus import Splits
 
 STAGE_EVERY_SECONDS = 10.0
+# Set to "degraded" by who wants to run the programs of a run directory without the kernel's confinement.
+SANDBOX_VARIABLE = "HEADSCRIBE_SANDBOX"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,17 @@ class RunDir:
         """
         if not self.config.is_file():
             raise UserError(f"{self.path} is not a run directory: there is no config.yaml in it")
-        return parse_config(yaml.safe_load(self.config.read_text(encoding="utf-8")), str(self.config))
+        return parse_config(read_settings(str(self.config)), str(self.config))
+
+    def load_config_to_run(self) -> Config:
+        """The resolved configuration, for who will run programs of the run: its word on safety does not count.
+
+        Raises:
+            UserError: where the directory holds no run, or one of the degraded sandbox that was not asked for here.
+        """
+        config = self.load_config()
+        refuse_stored_degraded(config, self.config)
+        return config
 
     def save_config(self, config: Config) -> None:
         """Writes the resolved configuration."""
@@ -77,7 +91,8 @@ class RunDir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".write-probe"
-            probe.touch()
+            probe.unlink(missing_ok=True)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
             probe.unlink()
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another --run-dir") from None
@@ -94,7 +109,7 @@ class RunLock:
         self._file: IO[str] | None = None
 
     def __enter__(self) -> RunLock:
-        file = self._path.open("a+", encoding="utf-8")
+        file = open_own(self._path, "a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -128,7 +143,7 @@ class RunLog(Listener):
         """Appends one event; a log that cannot be written does not end a campaign."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event} | values)
         try:
-            with self._path.open("a", encoding="utf-8") as file:
+            with open_own(self._path, "a") as file:
                 file.write(line + "\n")
         except OSError:
             # The state is in the database; its own failure to write is what stops a campaign.
@@ -154,8 +169,47 @@ class RunLog(Listener):
         self.write("incident", message=message)
 
 
+def refuse_stored_degraded(config: Config, path: Path, overrides: Sequence[str] = ()) -> None:
+    """Refuses the degraded sandbox where a run directory asks for it, which may be anybody's, and nobody here.
+
+    Args:
+        config: read from `path`.
+        path: a configuration; beside a campaign's state it is a run directory's.
+        overrides: what the command line sets.
+
+    Raises:
+        UserError: with what asks for it.
+    """
+    asked = os.environ.get(SANDBOX_VARIABLE) == "degraded" or "sandbox.mode=degraded" in overrides
+    if config.sandbox.mode == "degraded" and not asked and path.with_name(FILE).exists():
+        raise UserError(
+            f"{path} asks for sandbox.mode: degraded, in which programs are not confined by the kernel and can reach "
+            f"your files; where you trust every program of that run, set {SANDBOX_VARIABLE}=degraded"
+        )
+
+
+def open_own(path: Path, mode: str) -> IO[str]:
+    """Opens a file of a run directory for writing at its end, creating it where it is missing; follows no link.
+
+    Raises:
+        UserError: where something else than a plain file is in its place.
+        OSError: where it cannot be opened.
+    """
+    flags = os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path} is a link or no plain file; remove it")
+    descriptor = os.open(path, flags | (os.O_RDWR if "+" in mode else os.O_WRONLY), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is no plain file; remove it")
+    return os.fdopen(descriptor, mode, encoding="utf-8")
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file as a whole, so that a reader or a crash never sees half of it."""
+    """Replaces a file as a whole: no reader and no crash sees half of it, and a link in its place is not followed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
     temporary.replace(path)

@@ -104,7 +104,7 @@ def compare_templates(
     if name not in LLM_OPERATORS or name == "repair":
         known = [key for key in LLM_OPERATORS if key != "repair"]
         raise UserError(f"prompts --compare: --operator must be one of {', '.join(known)}{nearest(name, known)}")
-    config = run_dir.load_config()
+    config = run_dir.load_config_to_run()
     if not config.llm.models:
         raise UserError(f"{run_dir.path}: its configuration names no llm.models to ask")
     both = [_templates(name, _read(path), config.llm.prompts) for path in templates]
