@@ -18,19 +18,20 @@ from fitness.text.corpus import DomainRead, Splits, split_texts
 FORMAT = 1
 
 
-def read_splits(config: Config, model: ModelSource, cache: Path) -> Splits:
+def read_splits(config: Config, model: ModelSource, cache: Path, but: Sequence[str] = ()) -> Splits:
     """The texts of a campaign's splits, no two of them equal after the cut to `max_tokens`.
 
     Args:
         config: names the texts, their numbers and their length.
         model: whose tokenizer cuts them.
         cache: folder where the choice is remembered, as loading a tokenizer takes seconds.
+        but: texts that serve elsewhere; no text equal to one of them is taken.
 
     Raises:
         UserError: where texts cannot be read, or are too few.
     """
     by_domain = {source.name: source.read(config.texts_by) for source in config.texts}
-    return _split(config, model, cache, by_domain, config.splits.model_dump())
+    return _split(config, model, cache, by_domain, config.splits.model_dump(), but)
 
 
 def read_transfer(config: Config, model: ModelSource, cache: Path, splits: Splits) -> Splits:

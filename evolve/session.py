@@ -139,15 +139,21 @@ def _opened(
 
 
 def captured(
-    config: Config, listener: Listener | None = None, *, own: Sequence[Own] = ()
+    config: Config, listener: Listener | None = None, *, own: Sequence[Own] = (), but: Sequence[str] = ()
 ) -> tuple[Attention, WorkerSpec, Splits]:
     """Captures the attention of all splits, or reuses it; says what workers need, and what was read.
+
+    Args:
+        config: model, texts and limits.
+        listener: told how it goes.
+        own: operators and descriptors that are given as objects.
+        but: texts that serve elsewhere and are not to be taken.
 
     Raises:
         UserError: for texts that cannot be read or are too few, and a model that cannot be looked into.
     """
     model, cache = config.target(), attention_cache(config)
-    splits = read_splits(config, model, cache)
+    splits = read_splits(config, model, cache, but)
     if listener is not None:
         listener.on_texts(splits, config.max_tokens)
     stage = f"capturing attention of {config.model}"

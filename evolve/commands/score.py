@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from archives.table import read_csv
-from evolve.results.scores import Scored, read_programs, score_programs, scoring_config, summarise, write_scores
+from evolve.config import model_path
+from evolve.results.program_files import read_program_file
+from evolve.results.scores import Measured, Scored, score_programs, scoring_config, summarise, write_scores
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
-from fitness.scoring.worker import Evaluation
 
 
 def score(
@@ -27,17 +28,22 @@ def score(
     Raises:
         UserError: for a file that cannot be read or holds no program, and a missing model.
     """
-    evaluations: dict[str, Evaluation] = {}
+    measured: Measured | None = None
+    assignment = None
     if path.suffix == ".csv":
         table = read_csv(path)
     elif model is None:
         raise UserError("score: programs need --model, a folder, a bundled name or a hub name, to be scored on")
     else:
-        programs = read_programs(path)
+        file = read_program_file(path)
         config = scoring_config(model, texts, max_tokens=max_tokens, limit=limit, sandbox=sandbox, workers=workers)
         with StageConsole() as stages:
             print_confinement(stages.console, config)
-            table, evaluations = score_programs(programs, config, stages)
+            measured = score_programs(file, config, stages)
+        table = measured.table
+        # An assignment is of one model's heads; on another model programs are chosen anew.
+        same = file.model is None or model_path(file.model) == model_path(model)
+        assignment = file.assignment if same else None
     if out:
         write_scores(table, out)
-    return summarise(table, evaluations)
+    return summarise(table, measured, assignment)

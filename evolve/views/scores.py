@@ -24,6 +24,18 @@ def render(scored: Scored) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     if len(ranked) > ROWS_SHOWN:
         lines.append(f"... and {len(ranked) - ROWS_SHOWN} more; --json or --out gives all")
+    reported = f" on {scored.texts_reported} of {scored.texts} texts" if scored.texts else ""
+    tokens = f", {scored.tokens} tokens in all" if scored.tokens else ""
+    how = {
+        "every other text": "each head's program chosen on every other text, reported on the rest",
+        "own assignment": "each head's program as the library assigns it",
+        "the same texts": "each head's program chosen on the very scores reported, which flatters",
+    }[scored.chosen]
+    lines.append(f"{how}{reported}{tokens}")
+    if scored.published_iou is not None:
+        lines.append(
+            f"published IoU {scored.published_iou:.3f}: no mask, rows as they are, chosen on the texts reported"
+        )
     lines.append(
         f"mean best IoU {scored.mean_iou:.3f}, best single program {scored.single_best_iou:.3f}, "
         f"excess {scored.excess_iou:.3f}, {scored.failed} failed"

@@ -164,6 +164,11 @@ class Worker:
         """The texts of a split."""
         return tuple(self._attention.texts[index] for index in self._range(split))
 
+    def attention(self, split: SplitName) -> tuple[list[np.ndarray], np.ndarray]:
+        """The heads' attention on each text of a split, (heads, packed), and the (heads, texts) sums of that."""
+        self._load(split)
+        return self._blocks[split], self._sums[split]
+
     def view(self) -> FitView:
         """What operators may see: the fit split."""
         if self._view is None:
