@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import yaml
 from campaigns import SMALL
+from evolve.run_dir import RunDir
 
 from archives.table import ScoreTable
 from evolve.commands.score import score
 from evolve.config import parse_config
 from evolve.results.program_files import read_program_file
 from evolve.results.scores import score_programs, scoring_config, summarise
-from evolve.run_dir import RunDir
 from evolve.running import run_campaign
 from evolve.session import captured
 from fitness.program import Program
