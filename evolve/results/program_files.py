@@ -9,8 +9,8 @@ from pathlib import Path
 
 from evolve.config import model_path
 from evolve.corpus import read_splits
-from evolve.run_dir import RunDir
 from evolve.session import attention_cache
+from evolve.store.run_dir import RunDir
 from fitness.adapter import adapt
 from fitness.errors import UserError
 from fitness.models.loading import locate

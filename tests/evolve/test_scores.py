@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import yaml
 from campaigns import SMALL
-from evolve.run_dir import RunDir
 
 from archives.table import ScoreTable
 from evolve.commands.score import score
@@ -15,6 +14,7 @@ from evolve.results.program_files import read_program_file
 from evolve.results.scores import score_programs, scoring_config, summarise
 from evolve.running import run_campaign
 from evolve.session import captured
+from evolve.store.run_dir import RunDir
 from fitness.program import Program
 from fitness.scoring.packing import unpack
 from fitness.scoring.published import published_chunk, published_iou
