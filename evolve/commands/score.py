@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from archives.table import read_csv
-from evolve.config import model_path
 from evolve.results.program_files import read_program_file
 from evolve.results.scores import Measured, Scored, score_programs, scoring_config, summarise, write_scores
 from evolve.views.stages import StageConsole, print_confinement
@@ -42,8 +41,7 @@ def score(
             measured = score_programs(file, config, stages)
         table = measured.table
         # An assignment is of one model's heads; on another model programs are chosen anew.
-        same = file.model is None or model_path(file.model) == model_path(model)
-        assignment = file.assignment if same else None
+        assignment = file.assignment if file.model in (None, config.target().identity) else None
     if out:
         write_scores(table, out)
     return summarise(table, measured, assignment)

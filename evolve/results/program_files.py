@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolve.config import model_path
 from evolve.corpus import read_splits
 from evolve.session import attention_cache
 from evolve.store.run_dir import RunDir
 from fitness.adapter import adapt
 from fitness.errors import UserError
-from fitness.models.loading import locate
 from fitness.program import Program, ProgramError
 
 
@@ -24,7 +22,7 @@ class ProgramFile:
     Attributes:
         programs: by name.
         assignment: head -> name of its program, where the file is a library; else None.
-        model: the model that the assignment is of, where a run beside the file says so.
+        model: identity of the model that the assignment is of, where a run beside the file says so.
         seen_texts: texts of the run beside the file that its programs were made for or chosen on; not to be scored on.
     """
 
@@ -55,8 +53,9 @@ def read_program_file(path: Path) -> ProgramFile:
     if assignment is None or not run_dir.config.is_file():
         return ProgramFile(programs, assignment)
     config = run_dir.load_config()
-    splits = read_splits(config, locate(model_path(config.model)), attention_cache(config))
-    return ProgramFile(programs, assignment, config.model, splits.fit + splits.held_out)
+    target = config.target()
+    splits = read_splits(config, target, attention_cache(config))
+    return ProgramFile(programs, assignment, target.identity, splits.fit + splits.held_out)
 
 
 def _assignment(source: str, programs: Mapping[str, Program]) -> dict[str, str] | None:
