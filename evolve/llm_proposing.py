@@ -135,7 +135,7 @@ class Asker:
                 self._on_incident(f"{down}; going on with offline operators (llm.on_failure: offline)")
             raise down
         if down.permanent:
-            raise UserError(f"llm: {down}; mend it and run again, the campaign goes on where it was")
+            raise UserError(f"llm: {down}; mend it and run again, the campaign resumes where it was")
         if not told:
             self._on_incident(f"{down}; paused until it answers (llm.on_failure: pause)")
         while not self._stopped.wait(max(LEAST_PAUSE_SECONDS, down.wait_seconds)):

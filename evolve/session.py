@@ -221,7 +221,7 @@ def check_same(begun: Mapping[str, Any], config: Config, run_dir: RunDir, but: S
         differ = "; ".join(f"{key} was {begun.get(key)!r}, is {now[key]!r}" for key in keys)
         advice = "; --rebin sorts what was found into the new axes" if set(keys) <= set(REBINNED) else ""
         raise UserError(
-            f"{run_dir.path} was begun with other settings: {differ}; set them back to go on, or start in another "
+            f"{run_dir.path} was begun with other settings: {differ}; set them back to resume, or start in another "
             f"--run-dir{advice}"
         )
 
@@ -249,6 +249,6 @@ def rebin(store: Store, config: Config) -> None:
 def _disk_trouble(error: Exception, run_dir: RunDir) -> Exception:
     if any(sign in str(error).lower() for sign in _DISK_TROUBLE):
         return UserError(
-            f"{run_dir.path} cannot be written to: {error}; make room and run again, the campaign goes on where it was"
+            f"{run_dir.path} cannot be written to: {error}; make room and run again, the campaign resumes where it was"
         )
     return error

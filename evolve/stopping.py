@@ -90,7 +90,7 @@ class StopFile:
 
     def reason(self, progress: Progress) -> str | None:
         """Why the campaign ends here, or None."""
-        return f"stop file: {self.path} is there; remove it to go on" if self.path.exists() else None
+        return f"stop file: {self.path} is there; remove it to resume" if self.path.exists() else None
 
 
 def conditions(stop: Stop, run_dir: Path) -> list[StopCondition]:

@@ -11,7 +11,7 @@ from evolve.results.replaceable import open_replaceable
 from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
-# Everything measured so far: an interrupted command, or one of other fractions, goes on from it.
+# Everything measured so far: an interrupted command, or one of other fractions, resumes from it.
 KEPT = "replacement.partial.jsonl"
 
 
@@ -62,7 +62,7 @@ def replace(
                 note=lambda line: stages.console.print(line, highlight=False),
             )
         except KeyboardInterrupt:
-            stages.console.print(f"what was measured is in {run.run_dir.file(KEPT)}; the same command goes on from it")
+            stages.console.print(f"what was measured is in {run.run_dir.file(KEPT)}; the same command resumes from it")
             raise
     write_atomically(run.run_dir.file("replacement.json"), json.dumps(result, indent=1) + "\n")
     return result

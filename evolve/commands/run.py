@@ -43,7 +43,7 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
         )
     if ended.result is None:
         again = f"headscribe run {run_dir.config} --run-dir {run_dir.path}"
-        console.print(f"stopped after {ended.programs} programs; go on with:\n  {escape(again)}")
+        console.print(f"stopped after {ended.programs} programs; resume with:\n  {escape(again)}")
         return ended
     console.print(f"{escape(ended.reason)}, in {duration(ended.seconds)}", highlight=False)
     if ended.crowded:

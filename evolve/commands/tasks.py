@@ -10,7 +10,7 @@ from evolve.results.replaceable import open_replaceable
 from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
-# Everything read so far: an interrupted command, or one of other fractions, goes on from it.
+# Everything read so far: an interrupted command, or one of other fractions, resumes from it.
 KEPT = "tasks.partial.jsonl"
 
 
@@ -49,7 +49,7 @@ def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit:
                 note=lambda line: stages.console.print(line, highlight=False),
             )
         except KeyboardInterrupt:
-            stages.console.print(f"what was read is in {run.run_dir.file(KEPT)}; the same command goes on from it")
+            stages.console.print(f"what was read is in {run.run_dir.file(KEPT)}; the same command resumes from it")
             raise
     write_atomically(run.run_dir.file("tasks.json"), json.dumps(result, indent=1) + "\n")
     return result

@@ -121,5 +121,5 @@ class CampaignConsole(Listener):
         grid = Table.grid(expand=True)
         grid.add_row(table)
         grid.add_row(ProgressBar(total=1.0, completed=share))
-        advice = "Ctrl-C stops after this step; run again to go on"
+        advice = "Ctrl-C stops after this step; run again to resume"
         return Panel(grid, title=escape(self._title), subtitle=advice if self._stage == SEARCHING else self._stage)

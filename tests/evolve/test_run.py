@@ -134,7 +134,7 @@ def test_a_first_signal_finishes_the_step_and_says_how_to_go_on(finished, tmp_pa
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with:" in errors
+    assert "resume with:" in errors
     headscribe("run", config, "--run-dir", tmp_path / "stopped")
     assert (tmp_path / "stopped" / "library.json").read_bytes() == (run_dir / "library.json").read_bytes()
 

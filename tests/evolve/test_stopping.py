@@ -23,4 +23,4 @@ def test_a_stop_file_ends_the_campaign(tmp_path):
     asked = conditions(Stop(max_programs=10), tmp_path)
     assert stop_reason(asked, Progress(1, 1, 0, 1)) is None
     (tmp_path / "stop").touch()
-    assert "remove it to go on" in stop_reason(asked, Progress(1, 1, 0, 1))
+    assert "remove it to resume" in stop_reason(asked, Progress(1, 1, 0, 1))

@@ -205,7 +205,7 @@ def _ask(client: Client, model: LlmModel, operator: str, messages: list[Message]
     try:
         reply = client.complete(model, messages, sample=pair, purpose={"operator": operator, "pair": pair})
     except (BudgetSpent, EndpointDown) as error:
-        raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to go on") from None
+        raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to resume") from None
     except CallFailed as failed:
         return _Reply((), (), failed.kind, 0, 0, 0.0)
     parts = read(reply.text, reply.finish)

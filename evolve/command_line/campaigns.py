@@ -1,0 +1,116 @@
+"""Commands that run campaigns and look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evolve.command_line.options import INTERRUPTED, Json, Run, Runs, Settings, app, execute
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A YAML file, or a preset such as quickstart.", show_default=False)],
+    run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run (default: runs/CONFIG).")] = None,
+    settings: Settings = None,
+    llm: Annotated[str, typer.Option(help="live, or replay: from stored replies alone.")] = "live",
+    rebin: Annotated[bool, typer.Option("--rebin", help="Sort stored programs into changed descriptor axes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The main job: capture, search, reduce, report. Run again on the same directory, it resumes."""
+    from evolve.commands.run import run as run_command
+    from evolve.views.run import render
+
+    interrupted = False
+
+    def command() -> Any:
+        nonlocal interrupted
+        ended = run_command(config, run_dir, settings or [], llm=llm, rebinning=rebin)
+        interrupted = ended.result is None
+        return ended
+
+    execute(command, render, as_json=as_json)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def check(
+    config: Annotated[str, typer.Argument(help="A YAML file, or a preset.", show_default=False)],
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Validate all, try the LLM endpoint with one tiny call, estimate calls, cost, time and disk; start nothing."""
+    from evolve.commands.check import check as check_command
+    from evolve.views.estimate import render
+
+    execute(lambda: check_command(config, settings or []), render, as_json=as_json)
+
+
+@app.command()
+def status(
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, live.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Progress, best, rates, failures by kind, and what each operator gained."""
+    from evolve.commands.status import status as status_command
+    from evolve.commands.status import watch as watch_command
+    from evolve.views.status import render
+
+    def command() -> Any:
+        if watch and not as_json:
+            watch_command(run)
+        return status_command(run)
+
+    execute(command, render, as_json=as_json)
+
+
+@app.command()
+def report(run: Run, as_json: Json = False) -> None:
+    """Write one self-contained report.html."""
+    from evolve.commands.report import report as report_command
+
+    execute(lambda: report_command(run), lambda result: [f"wrote {result['report']}"], as_json=as_json)
+
+
+@app.command()
+def sweep(
+    config: Annotated[str, typer.Argument(help="A YAML file, or a preset.", show_default=False)],
+    vary: Annotated[
+        list[str] | None, typer.Option(help="Values to try, such as splits.fit=8,24,64; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of each combination.")] = 3,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where the runs lie (default: sweeps/CONFIG).")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """A campaign for every combination of settings and seeds, in order and resumable, then compared."""
+    from evolve.commands.sweep import Swept
+    from evolve.commands.sweep import sweep as sweep_all
+    from evolve.views.comparison import render
+
+    ended: list[Swept] = []
+
+    def command() -> Swept:
+        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder))
+        return ended[0]
+
+    execute(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
+    if ended[0].comparison is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves into this file (extra `plots`).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Any number of runs and seeds: numbers, curves and paired differences, with intervals."""
+    from evolve.commands.compare import compare_all
+    from evolve.views.comparison import render
+
+    execute(lambda: compare_all(runs, plot=plot), render, as_json=as_json)

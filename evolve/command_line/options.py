@@ -1,0 +1,61 @@
+"""The application, the options that commands share, and how a command is executed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="headscribe",
+    help="Searches for short Python programs that reproduce the attention heads of language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Run = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, a.b=c; repeatable.")]
+
+
+def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: bool) -> None:
+    """Runs a command and prints its value; errors that the user can mend become one line and exit code 2.
+
+    Args:
+        command: gives a plain value, or one that `as_json` turns into one.
+        show: what people see of the value: something rich can draw, or a list of such and of lines of markup.
+        as_json: print exactly one JSON object instead.
+    """
+    from evolve.views.terminal import log_to_stderr
+    from fitness.errors import UserError
+    from fitness.printable import printable
+
+    log_to_stderr()
+    for noisy in ("httpx", "openai", "transformers", "datasets"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        value = command()
+    except UserError as error:
+        typer.secho(printable(f"headscribe: {error}"), err=True, fg="red")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.secho("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os._exit(1)
+    if as_json:
+        typer.echo(json.dumps(value if isinstance(value, dict) else value.as_json()))
+        return
+    from evolve.views.printing import print_all
+
+    print_all(show(value))
