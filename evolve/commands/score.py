@@ -6,7 +6,7 @@ from pathlib import Path
 
 from archives.table import read_csv
 from evolve.results.program_files import read_program_file
-from evolve.results.scores import Measured, Scored, score_programs, scoring_config, summarise, write_scores
+from evolve.results.scores import Scored, ScoredPrograms, score_programs, scoring_config, summarise, write_scores
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
 
@@ -27,7 +27,7 @@ def score(
     Raises:
         UserError: for a file that cannot be read or holds no program, and a missing model.
     """
-    measured: Measured | None = None
+    measured: ScoredPrograms | None = None
     assignment = None
     if path.suffix == ".csv":
         table = read_csv(path)

@@ -115,7 +115,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredPrograms:
     """Programs that were run here.
 
     Attributes:
@@ -145,7 +145,7 @@ def scoring_config(
     return parse_config(settings, "score")
 
 
-def score_programs(file: ProgramFile, config: Config, listener: Listener | None = None) -> Measured:
+def score_programs(file: ProgramFile, config: Config, listener: Listener | None = None) -> ScoredPrograms:
     """Scores programs against every head of a model on the held-out texts of a configuration.
 
     Args:
@@ -166,7 +166,7 @@ def score_programs(file: ProgramFile, config: Config, listener: Listener | None 
     nothing = np.full(len(attention.labels), np.nan)
     own = slice(spec.fit, spec.fit + spec.held_out)
     table = table_of(found, attention.labels, list(file.programs), text_names(spec.attention)[own], failed=float("nan"))
-    return Measured(
+    return ScoredPrograms(
         table,
         dict(zip(file.programs, found, strict=True)),
         np.stack([nothing if scores is None else scores.mean(axis=1) for scores in published], axis=1),
@@ -182,7 +182,7 @@ def _room_for(config: Config, taken: int) -> Config:
 
 
 def summarise(
-    table: ScoreTable, measured: Measured | None = None, assignment: Mapping[str, str] | None = None
+    table: ScoreTable, measured: ScoredPrograms | None = None, assignment: Mapping[str, str] | None = None
 ) -> Scored:
     """What programs come to, as honestly as a table allows.
 
@@ -216,7 +216,7 @@ def summarise(
     )
 
 
-def _program_score(table: ScoreTable, name: str, measured: Measured | None) -> ProgramScore:
+def _program_score(table: ScoreTable, name: str, measured: ScoredPrograms | None) -> ProgramScore:
     found = None if measured is None else measured.evaluations[name]
     if found is not None and not found.ok:
         return ProgramScore(name, found.kind, message=found.message, line=found.line, text=found.text)
