@@ -49,6 +49,7 @@ def replace(
         settings.check()
         print_confinement(stages.console, run.config)
         model, tokenizer = run.load_model()
+        run.note_test_reading("replace")
         try:
             result = study(
                 model,

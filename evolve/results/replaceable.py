@@ -12,6 +12,7 @@ from evolve.listeners import Listener
 from evolve.results.found import Found, load_found
 from evolve.session import opened_for_reading
 from evolve.store.run_dir import RunDir
+from evolve.store.test_ledger import recorder_at
 from fitness.errors import UserError
 from fitness.heads import Head
 from fitness.program import Program
@@ -53,6 +54,14 @@ class Replaceable:
 
         return load_model(self.config.target(), attention=ATTENTION)
 
+    def note_test_reading(self, command: str) -> None:
+        """Writes down, before it happens, that a command reads the test texts.
+
+        Raises:
+            UserError: where the run's database cannot be written.
+        """
+        recorder_at(self.run_dir.database, command)(len(self.explanation.library))
+
     def measurements(self, name: str) -> Measurements:
         """What an interrupted or earlier command has measured, in a file of the run directory."""
         return Measurements(self.run_dir.file(name), f"{self.attention} {ATTENTION}")
@@ -82,6 +91,7 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
             library=tuple(programs.values()),
             single=next(iter(single.values()), None),
             fitted=fitted_sources(attention, range(spec.fit), heads.values()),
+            classes={entry["id"]: entry["class"] for entry in library["programs"] if entry.get("class")},
             pair_iou=_pair_iou(found),
         )
         texts = SplitTexts(attention.texts[:begin], attention.texts[begin:end], attention.texts[end : end + spec.test])

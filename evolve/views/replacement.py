@@ -21,9 +21,12 @@ def render_perplexity(result: dict[str, Any]) -> list[RenderableType]:
         lines.append(f"heads of least estimated cost first: {points}")
     for row in result.get("completeness", []):
         numbers = row["costliest"]["perplexity"], row["random"]["perplexity"]
+        if row["kept"] == 0:
+            lines.append(f"programs in the place of all heads: {_number(numbers[0])}")
+            continue
         lines.append(
-            f"programs everywhere but in {row['kept']} heads: {numbers[0]:.2f} "
-            f"keeping the costliest, {numbers[1]:.2f} keeping heads at random"
+            f"programs everywhere but in {row['kept']} heads: {_number(numbers[0])} "
+            f"keeping the costliest, {_number(numbers[1])} keeping heads at random"
         )
     return [*lines, *_failures(result)]
 

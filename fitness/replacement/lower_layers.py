@@ -17,6 +17,9 @@ from fitness.replacement.heads import replacing
 from fitness.replacement.sources import Nothing
 from fitness.text.view import Text
 
+# The output of each layer, from the bottom, as the layer gave it.
+States = list[Any]
+
 
 class LowerLayers:
     """Lets a model begin a forward pass in the middle, where the same batch was read before.
@@ -36,35 +39,31 @@ class LowerLayers:
 
     def __init__(self, model: PreTrainedModel, reader: Reader, text: Text) -> None:
         self._layers = _stack_of_layers(model)
-        self._outputs: list[Any] = []
         self.works = bool(self._layers) and self._is_exact(model, reader, text)
 
     @contextlib.contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Within the context, the original forward pass leaves the outputs of its layers here."""
-        self._outputs = []
-        hooks = [layer.register_forward_hook(lambda *given: self._outputs.append(given[2])) for layer in self._layers]
+    def recorded(self) -> Iterator[States]:
+        """Within the context, a forward pass leaves the outputs of its layers in the list that is yielded."""
+        states: States = []
+        layers = self._layers if self.works else []
+        hooks = [layer.register_forward_hook(lambda *given: states.append(given[2])) for layer in layers]
         try:
-            yield
+            yield states
         finally:
             for hook in hooks:
                 hook.remove()
 
     @contextlib.contextmanager
-    def from_layer(self, first: int) -> Iterator[None]:
-        """Within the context, layers below `first` give what was recorded; no effect where that fails."""
+    def from_layer(self, first: int, states: States) -> Iterator[None]:
+        """Within the context, layers below `first` give what was recorded."""
         skipped = self._layers[:first] if self.works else []
         try:
-            for layer, output in zip(skipped, self._outputs, strict=False):
+            for layer, output in zip(skipped, states, strict=False):
                 layer.forward = lambda *_, output=output, **__: output
             yield
         finally:
             for layer in skipped:
                 layer.__dict__.pop("forward", None)
-
-    def forget(self) -> None:
-        """Frees the memory of what was recorded."""
-        self._outputs = []
 
     def _is_exact(self, model: PreTrainedModel, reader: Reader, text: Text) -> bool:
         self.works = True
@@ -72,14 +71,14 @@ class LowerLayers:
         middle = len(self._layers) // 2
         options = without_cache(model)
         with torch.no_grad():
-            with self.recorded():
+            with self.recorded() as states:
                 model(input_ids=ids, **options)
-            if len(self._outputs) != len(self._layers):
+            if len(states) != len(self._layers):
                 return False
             with replacing(model, {Head(middle, 0): Nothing()}, reader, _no_programs):
                 expected = model(input_ids=ids, **options).logits
                 # Twice: a layer that changes its input in place would spoil the second pass.
-                with self.from_layer(middle):
+                with self.from_layer(middle, states):
                     again = [model(input_ids=ids, **options).logits for _ in range(2)]
         return all(torch.equal(logits, expected) for logits in again)
 

@@ -15,16 +15,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fitness.errors import UserError
 from fitness.models.loading import Reader
 from fitness.replacement.heads import replacing
-from fitness.replacement.lower_layers import LowerLayers, without_cache
+from fitness.replacement.lower_layers import LowerLayers, States, without_cache
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.override import Assignment
 from fitness.replacement.predictions import PredictionSource
 from fitness.replacement.sources import assignment_id
 from fitness.text.view import Text
 
-# Logits of a batch take at most this many numbers.
-BATCH_NUMBERS = 2**25
-LARGEST_BATCH = 16
+# Logits of a batch take at most this many numbers; a forward pass over many short rows is cheaper than many over few.
+BATCH_NUMBERS = 2**26
+LARGEST_BATCH = 32
+# What the model as it is says of batches is remembered up to so many numbers.
+REMEMBERED_NUMBERS = 2**28
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,14 @@ class Meter:
         self._lower = lower if lower is not None and lower.works else None
         self._options = without_cache(model)
         self._texts = len(texts)
-        self._batches = batches_of(texts, tokenizer, causal=causal, rows_at_once=_rows_at_once)
+        vocabulary = model.config.get_text_config().vocab_size
+        self._batches = batches_of(
+            texts,
+            tokenizer,
+            causal=causal,
+            rows_at_once=lambda n: max(1, min(LARGEST_BATCH, BATCH_NUMBERS // (vocabulary * n))),
+        )
+        self._remembered: dict[bytes, _Original] = {}
 
     def measure(
         self, assignments: Mapping[Any, Assignment], progress: Callable[[int, int], None] | None = None
@@ -175,8 +184,18 @@ class Meter:
         return {name: Losses(*totals[identity]) for name, identity in ids.items()}
 
     def _read_original(self, batch: Batch) -> _Original:
-        with self._lower.recorded() if self._lower else contextlib.nullcontext():
-            return _Original.of(self._logits({}, batch), batch)
+        content = batch.content()
+        if content not in self._remembered:
+            states: States = []
+            with contextlib.ExitStack() as stack:
+                if self._lower is not None:
+                    states = stack.enter_context(self._lower.recorded())
+                logits = self._logits({}, batch)
+            original = _Original.of(logits, batch, states)
+            if sum(known.probabilities.numel() for known in self._remembered.values()) > REMEMBERED_NUMBERS:
+                self._remembered.clear()
+            self._remembered[content] = original
+        return self._remembered[content]
 
     def _score(self, assignment: Assignment, batch: Batch, original: _Original) -> np.ndarray:
         """(4, texts) loss, predictions, divergence and agreement, summed over each of the batch's texts."""
@@ -184,7 +203,7 @@ class Meter:
             found = original.scores()
         else:
             first = min(layer for layer, _ in assignment)
-            with self._lower.from_layer(first) if self._lower else contextlib.nullcontext():
+            with self._lower.from_layer(first, original.states) if self._lower else contextlib.nullcontext():
                 found = original.compared_with(self._logits(assignment, batch), batch)
         owners = batch.distinct_owners()
         sums = np.zeros((4, len(owners)))
@@ -207,20 +226,22 @@ class _Original:
         negative_entropy: (predictions,) in nats.
         loss: (predictions,) in nats.
         best: (predictions,) the likeliest token.
+        states: outputs of the model's layers, where they are shared.
     """
 
     probabilities: torch.Tensor
     negative_entropy: torch.Tensor
     loss: torch.Tensor
     best: torch.Tensor
+    states: States
 
     @classmethod
-    def of(cls, logits: torch.Tensor, batch: Batch) -> _Original:
+    def of(cls, logits: torch.Tensor, batch: Batch, states: States) -> _Original:
         best = logits.argmax(-1)
         logarithms = torch.log_softmax(logits, dim=-1)
         loss = -logarithms.gather(1, batch.targets.to(logits.device)[:, None])[:, 0]
         probabilities = logarithms.exp()
-        return cls(probabilities, torch.linalg.vecdot(probabilities, logarithms), loss, best)
+        return cls(probabilities, torch.linalg.vecdot(probabilities, logarithms), loss, best, states)
 
     def scores(self) -> np.ndarray:
         return _stacked(self.loss, torch.zeros_like(self.loss), torch.ones_like(self.loss))
@@ -236,11 +257,6 @@ class _Original:
 
 def _stacked(loss: torch.Tensor, divergence: torch.Tensor, agreed: torch.Tensor) -> np.ndarray:
     return torch.stack([loss, torch.ones_like(loss), divergence, agreed]).double().cpu().numpy()
-
-
-def _rows_at_once(n: int) -> int:
-    # A vocabulary of 50,000 and 16 rows of 64 tokens make 51 million numbers; shorter rows, more of them.
-    return max(1, min(LARGEST_BATCH, BATCH_NUMBERS // (50_000 * n)))
 
 
 def batches_of(

@@ -30,6 +30,9 @@ from fitness.text.sources import read_texts
 
 PREVIOUS = Program.parse("def program(text):\n    return 1.0 * (text.distance == 1)\n")
 SELF = Program.parse("def program(text):\n    return 1.0 * (text.distance == 0)\n")
+MIXED = Program.parse(
+    "def program(text):\n    return text.is_capitalised * (text.distance >= 0) * (text.distance < 3)\n"
+)
 SOMETIMES = Program.parse("def program(text):\n    return np.ones((text.n, text.n)) / (1 if text.n < 30 else 1 // 0)\n")
 STORIES = [model_zoo.STORY, "Tom had a ball. He loved it.", "A duck swam fast, and Tom said no!", "Oh no! My red ball!"]
 
@@ -359,12 +362,30 @@ def test_text_increase_is_the_mean_over_texts_of_each_texts_increase(result, mod
 
 def test_completeness_keeps_the_costliest_heads(result, model, tokenizer, texts):
     row = result["completeness"][1]
+    everywhere = result["perplexity"]["by_fraction"][-1]["programs"]
+    assert result["completeness"][0]["costliest"]["perplexity"] == pytest.approx(everywhere)
     order = [Head.parse(label) for label in result["least_cost"]["order"]]
     by_hand = perplexity_by_hand(
         model, texts[:2], {head: ASSIGNMENT[head] for head in order[:-3]}, tokenizer, model_zoo.run_directly()
     )
     assert row["kept"] == len(row["heads_kept"]) == 3
     assert row["costliest"]["perplexity"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_programs_score_on_captured_attention_is_that_on_the_replaced_models_attention(tokenizer, tmp_path):
+    """End to end: the replaced head's attention is the prediction that was scored."""
+    folder = model_zoo.save("llama", tmp_path / "model")
+    attention = capture(str(folder), STORIES[:2], max_tokens=36, cache=tmp_path)
+    text, head = attention.texts[0], Head(1, 2)
+    own = np.asarray(attention.block(0)[attention.labels.index(head.label)], dtype=np.float32)
+    (prediction,) = model_zoo.run_directly()(MIXED, [text])
+    scored = float(iou_of(pack(prediction, causal=True), own))
+    model, _ = load_model(str(folder))
+    with replacing(model, {head: MIXED}, Reader(tokenizer), model_zoo.run_directly()), torch.no_grad():
+        weights = model(torch.tensor([text.ids.tolist()]), output_attentions=True).attentions[1][0, 2].numpy()
+    assert 0 < (weights.sum(1) == 0).sum() < text.n  # a row that the program leaves empty is empty in the model too
+    assert float(iou_of(pack(weights, causal=True), own)) == pytest.approx(scored, abs=1e-6)
+    assert 0 < scored < 1
 
 
 def test_mean_output_puts_one_vector_in_the_heads_place(model, tokenizer, texts):

@@ -31,7 +31,7 @@ from fitness.text.view import Text
 
 # Tokens read at once: a graph keeps every activation of every layer.
 TOKENS_AT_ONCE = 512
-DRAWS = 2
+DRAWS = 1
 
 
 @dataclass(frozen=True)

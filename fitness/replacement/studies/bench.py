@@ -27,7 +27,7 @@ from fitness.replacement.studies.intervals import Resampler
 from fitness.text.view import Text
 
 STAGES = ("fractions", "layers", "heads", "order")
-FRACTIONS = (0.0, 0.25, 0.5, 1.0)
+FRACTIONS = (0.0, 0.25, 0.5)
 IDENTITY_TEXTS = 2
 FIT_TEXTS_FOR_OUTPUTS = 24
 
@@ -51,9 +51,9 @@ class Settings:
     seed: int = 0
     fractions: Sequence[float] = FRACTIONS
     draws: int = 5
-    measure_heads: int = 12
-    search_texts: int = 16
-    refreshes: int = 6
+    measure_heads: int = 8
+    search_texts: int = 8
+    refreshes: int = 4
     only: Sequence[str] = STAGES
 
     def check(self) -> None:

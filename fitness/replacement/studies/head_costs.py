@@ -30,10 +30,11 @@ def layer_conditions(bench: Bench) -> dict[tuple[str, int], Assignment]:
     for layer in sorted({layer for layer, _ in assignment}):
         inside = [head for head in sorted(assignment) if head[0] == layer]
         found[PROGRAMS, layer] = {head: assignment[head] for head in inside}
-        found["uniform", layer] = dict.fromkeys(inside, UNIFORM)
         if MEAN_TABLE in bench.explanation.fitted:
             table = bench.explanation.fitted[MEAN_TABLE]
             found[MEAN_TABLE, layer] = {head: table[head] for head in inside}
+        else:
+            found["uniform", layer] = dict.fromkeys(inside, UNIFORM)
     return found
 
 
