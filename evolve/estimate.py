@@ -190,6 +190,9 @@ def _measure(
 
     attention = capture(model, few.all, max_tokens=config.max_tokens, cache=folder, progress=progress)
     memory = peak_memory()
+    if listener is not None:
+        for note in attention.notes:
+            listener.on_note(note)
     worker = Worker(worker_spec(config, attention, few))
     try:
         evaluation = _time_evaluation(worker) / len(few.held_out)

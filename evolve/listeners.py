@@ -20,6 +20,9 @@ class Listener:
     def on_texts(self, splits: Splits, max_tokens: int) -> None:
         """The texts were read, cut to `max_tokens` and divided."""
 
+    def on_note(self, message: str) -> None:
+        """Something to know of what is measured."""
+
     def on_step(self, summary: StepSummary) -> None:
         """A step was committed."""
 
@@ -42,6 +45,11 @@ class Listeners(Listener):
         """Passes it on."""
         for listener in self._listeners:
             listener.on_texts(splits, max_tokens)
+
+    def on_note(self, message: str) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.on_note(message)
 
     def on_step(self, summary: StepSummary) -> None:
         """Passes it on."""

@@ -165,6 +165,9 @@ def captured(
         cache=cache,
         progress=progress,
     )
+    if listener is not None:
+        for note in attention.notes:
+            listener.on_note(note)
     return attention, worker_spec(config, attention, splits, own), splits
 
 

@@ -51,6 +51,7 @@ class RunResult:
         seconds: wall time of all sessions.
         llm: calls, tokens and dollars.
         run_dir: where the run lies.
+        notes: what to know of the model that was measured: that it is quantised, layers that were left out.
         texts: texts of all splits.
         tokens: their tokens.
         domains: domain -> what was read of it, see `fitness.text.corpus.DomainRead`.
@@ -84,6 +85,7 @@ class RunResult:
     seconds: float
     llm: LlmSpend
     run_dir: str
+    notes: list[str]
     texts: int
     tokens: int
     domains: dict[str, dict[str, int]]
@@ -156,6 +158,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         seconds=round(store.seconds(), 1),
         llm=llm_spend(store),
         run_dir=str(session.run_dir.path),
+        notes=list(session.attention.notes),
         **store.meta("texts"),
         transfer=transfer(session, config, listener) if config.transfer else {},
         earlier=earlier_results(store, evaluated),

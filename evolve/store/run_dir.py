@@ -160,6 +160,10 @@ class RunLog(Listener):
         """The texts were read."""
         self.write("texts", **splits.numbers)
 
+    def on_note(self, message: str) -> None:
+        """Something to know of what is measured."""
+        self.write("note", message=message)
+
     def on_step(self, summary: StepSummary) -> None:
         """A step was committed."""
         self.write("step", **summary.as_json())

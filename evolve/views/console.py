@@ -77,6 +77,10 @@ class CampaignConsole(Listener):
         for line in texts_lines(splits, max_tokens):
             self._console.print(escape(line), highlight=False)
 
+    def on_note(self, message: str) -> None:
+        """Says it."""
+        self._console.print(escape(message), highlight=False)
+
     def on_incident(self, message: str) -> None:
         """Something went wrong and was survived."""
         self._console.print(f"[yellow]{escape(message)}[/yellow]")

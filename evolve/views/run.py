@@ -36,6 +36,7 @@ def render(ended: Ended) -> list[RenderableType]:
         table,
         *verdict(result),
         f"held-out minus test: {result.held_out_minus_test:+.3f}; test read {times(result.test_reads)}",
+        *map(escape, result.notes),
         *_earlier(result),
         *transfer.render(result.transfer),
         f"{result.programs_evaluated} programs evaluated, {result.programs_failed} failed, {duration(result.seconds)}",

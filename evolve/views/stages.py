@@ -90,6 +90,10 @@ class StageConsole(Listener):
         for line in texts_lines(splits, max_tokens):
             self.console.print(escape(line), highlight=False)
 
+    def on_note(self, message: str) -> None:
+        """Says it."""
+        self.console.print(escape(message), highlight=False)
+
     def on_incident(self, message: str) -> None:
         """Says it."""
         self.console.print(f"[yellow]{escape(message)}[/yellow]")

@@ -66,6 +66,17 @@ class Attention:
                 f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}"
             )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the model that was measured, in sentences: that it is quantised, and layers left out."""
+        notes = []
+        if self.quantised:
+            notes.append(f"the weights are quantised ({self.quantised}): what was measured is the quantised model")
+        if self.left_out:
+            layers = ", ".join(map(str, self.left_out))
+            notes.append(f"without softmax attention, and left out: layer{'s' * (len(self.left_out) > 1)} {layers}")
+        return tuple(notes)
+
     def __len__(self) -> int:
         return len(self.texts)
 
