@@ -15,7 +15,7 @@ HUB = {
 
 
 def test_all_presets_are_known_here():
-    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"quickstart", *HUB}
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"quickstart", "smollm2", *HUB}
 
 
 @pytest.mark.parametrize("name", HUB)
@@ -30,6 +30,13 @@ def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
     assert set(LLM_OPERATORS) <= set(config.operators)
 
 
-@pytest.mark.parametrize("name", ["quickstart", *HUB])
+@pytest.mark.parametrize("name", ["quickstart", "smollm2", *HUB])
 def test_every_preset_gives_a_scheduler_that_can_go_on_without_an_llm(name):
     assert any(arm.model is None for arm in make_scheduler(load_config(name)).arms)
+
+
+def test_the_preset_for_a_small_model_has_several_domains_and_needs_no_llm():
+    config = load_config("smollm2")
+    assert config.model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert [source.name for source in config.texts] == ["stories", "python-code", "python-docs"]
+    assert not set(LLM_OPERATORS) & set(config.operators)
