@@ -25,6 +25,8 @@ OFFLINE_SECONDS_OTHERWISE = 0.02
 EVALUATION_SECONDS = 0.02
 # What a dollar weighs beside time: an hour of the machine.
 SECONDS_PER_USD = 3600.0
+# An LLM that repeats known programs is paid for nothing: after so many in a row its arm sits out so many slots.
+KNOWN_IN_A_ROW, REST = 64, 512
 # Share of the slots that a bandit gives by the fixed shares, so that an arm whose rewards come late is noticed.
 EXPLORED = 0.1
 # Rewards fade by this factor with every further slot of the arm: easy gains come first.
@@ -177,6 +179,9 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.rewards = [Rewards() for _ in self.arms]
+        # Known programs in a row of each arm, and choices that it still sits out.
+        self._known = [0] * len(self.arms)
+        self._resting = [0] * len(self.arms)
         self._index = {(arm.operator, arm.model, arm.template): index for index, arm in enumerate(self.arms)}
 
     def choose(self, rng: np.random.Generator, *, can_repair: bool, can_call: bool = True) -> Arm:
@@ -190,16 +195,28 @@ class Scheduler:
         Raises:
             UserError: where no arm is left.
         """
-        open_arms = [
+        awake = [not self._rests(index) for index in range(len(self.arms))]
+        able = [
             index
             for index, arm in enumerate(self.arms)
             if (can_repair or arm.operator != "repair") and (can_call or arm.model is None)
         ]
+        open_arms = [index for index in able if awake[index]]
+        if able and not open_arms:
+            raise UserError(
+                f"llm: every model's last {KNOWN_IN_A_ROW} programs were known already; ask another model, or give an "
+                "offline operator a share above 0"
+            )
         if not open_arms:
             raise UserError("operators: none is left that could propose; give an offline operator a share above 0")
         shares = self.shares[open_arms] / self.shares[open_arms].sum()
         probabilities = self.chooser.probabilities([self.rewards[index] for index in open_arms], shares, rng)
         return self.arms[open_arms[int(rng.choice(len(open_arms), p=probabilities))]]
+
+    def _rests(self, index: int) -> bool:
+        """Counts one more choice, and says whether an arm sits it out."""
+        self._resting[index] = max(0, self._resting[index] - 1)
+        return self._resting[index] > 0
 
     def learn(self, proposal: ProposalRecord, call: CallCost | None = None) -> None:
         """Takes in one candidate; those of one slot come in their order.
@@ -211,6 +228,9 @@ class Scheduler:
         index = self._index.get((proposal.operator, proposal.model, proposal.template))
         if index is None:  # an arm of an earlier session: a template that was edited since, a model taken out
             return
+        self._known[index] = self._known[index] + 1 if proposal.outcome == "known" else 0
+        if self._known[index] >= KNOWN_IN_A_ROW and self.arms[index].model is not None:
+            self._resting[index], self._known[index] = REST, KNOWN_IN_A_ROW - 1
         rewards = self.rewards[index]
         seconds, usd = (EVALUATION_SECONDS if proposal.outcome == "new" else 0.0), 0.0
         if proposal.candidate == 0:

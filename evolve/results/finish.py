@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from archives.export import library_json
@@ -142,7 +143,13 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
     found = load_found(store)
     pool = session.pool(listener)
     score_test = test_scorer(found, pool, session.spec, recorder(store, "run"))
-    reduced, points = reduce_found(found, score_test, Criterion(epsilon=config.library.epsilon), seed=config.seed)
+    reduced, points = reduce_found(
+        found,
+        score_test,
+        Criterion(epsilon=config.library.epsilon),
+        seed=config.seed,
+        pure=partial(pool.pure, session.spec),
+    )
     library = with_classes(reduced.library, pool, session.spec)
     write_library(library, points, session.run_dir.path, plots=False, sandbox=config.sandbox.mode)
     numbers = library_json(library)

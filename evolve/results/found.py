@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -61,6 +61,16 @@ class Found:
     def measure_names(self) -> tuple[str, ...]:
         """Names of the measures."""
         return (*self.descriptor_names, "masked_mass", "empty_rows")
+
+    def without(self, ids: Sequence[str]) -> Found:
+        """All but some programs."""
+        kept = [column for column, name in enumerate(self.table.programs) if name not in set(ids)]
+        return replace(
+            self,
+            records=tuple(self.records[column] for column in kept),
+            table=self.table.take_programs([self.table.programs[column] for column in kept]),
+            signatures=tuple(self.signatures[column] for column in kept),
+        )
 
     def programs(self, ids: Sequence[str]) -> dict[str, Program]:
         """Programs by id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def _from_runs(
                 source.record(len(ids))
             return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
-    reduced, points = reduce_found(found, score_test, criterion, seed=seed)
+    reduced, points = reduce_found(found, score_test, criterion, seed=seed, pure=partial(first.pool.pure, first.spec))
     return with_classes(reduced.library, first.pool, first.spec), points
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,10 @@ from fitness.sandbox import Mode, SandboxUnavailable
 from fitness.scoring.agreement import agree
 
 CURVE_POINTS = 200
+
+
+# Tells of programs whether they give the same weights again.
+Pure = Callable[[Sequence[Program]], Sequence[bool]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Reduced:
 
 
 def reduce_found(
-    found: Found, score_test: TestScorer, criterion: Criterion, *, seed: int
+    found: Found, score_test: TestScorer, criterion: Criterion, *, seed: int, pure: Pure | None = None
 ) -> tuple[Reduced, list[Point]]:
     """Chooses a library on held-out scores and reads its test scores; writes nothing.
 
@@ -71,11 +75,20 @@ def reduce_found(
         score_test: reads the test texts.
         criterion: what the library must reach.
         seed: of the reduction and the bootstrap.
+        pure: tells of programs whether they give the same weights again on all held-out texts; others are not chosen.
 
     Returns:
         the library and the points of its coverage curve.
     """
     reduction = reduce(found.table, costs=found.costs, seed=seed, signatures=found.signatures, **asdict(criterion))
+    if pure:
+        chosen = [found.table.programs[column] for column in reduction.selected]
+        programs = found.programs(chosen)
+        impure = [
+            name for name, same in zip(chosen, pure([programs[name] for name in chosen]), strict=True) if not same
+        ]
+        if impure:
+            return reduce_found(found.without(impure), score_test, criterion, seed=seed, pure=pure)
     curve = curve_order(found.table, reduction, min(CURVE_POINTS, len(found.records)))
     wanted = dict.fromkeys([*needed_on_test(found.table, reduction, curve), *baseline_ids(found.table)])
     test = score_test(list(wanted))

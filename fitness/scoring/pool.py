@@ -14,7 +14,7 @@ from joblib.parallel import BACKENDS
 from fitness.errors import UserError
 from fitness.program import Program
 from fitness.scoring.threads import one_thread
-from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_chunk
+from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_chunk, pure_chunk
 
 log = logging.getLogger("headscribe")
 
@@ -68,6 +68,11 @@ class Pool:
         chunks = split_evenly(programs, 2 * self.workers)
         results = self.run([(evaluate_chunk, (spec, chunk, split)) for chunk in chunks])
         return [evaluation for result in results for evaluation in result]
+
+    def pure(self, spec: WorkerSpec, programs: Sequence[Program]) -> list[bool]:
+        """Whether each program gives the same weights again in a second server, on all held-out texts."""
+        chunks = split_evenly(programs, self.workers)
+        return [same for result in self.run([(pure_chunk, (spec, chunk)) for chunk in chunks]) for same in result]
 
 
 def split_evenly(items: Iterable[Item], parts: int) -> list[list[Item]]:

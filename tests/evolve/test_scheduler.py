@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evolve.config import Config
-from evolve.scheduler import OFFLINE_SECONDS_OTHERWISE, SECONDS_PER_USD, Arm, make_scheduler
+from evolve.scheduler import KNOWN_IN_A_ROW, OFFLINE_SECONDS_OTHERWISE, REST, SECONDS_PER_USD, Arm, make_scheduler
 from evolve.store.records import CallCost, ProposalRecord
 from fitness.errors import UserError
 
@@ -194,3 +194,36 @@ def test_the_table_explains_the_choice():
     frequency = picks(scheduler, 2000)[Arm("genetic")] / 2000
     assert rows[0].chance == pytest.approx(frequency, abs=0.05)
     assert scheduler.explain() == rows
+
+
+def test_an_arm_that_gives_known_programs_alone_rests_and_the_others_go_on():
+    scheduler = make_scheduler(config(fresh=1, tweak=1))
+    cheap = next(arm for arm in scheduler.arms if arm.model == "cheap")
+    for number in range(KNOWN_IN_A_ROW - 1):
+        scheduler.learn(record(cheap, outcome="known", candidate=number), call())
+    assert picks(scheduler, 200)[cheap] > 0
+    scheduler.learn(record(cheap, outcome="known"), call())
+    chosen = picks(scheduler, REST - 1)
+    assert chosen[cheap] == 0
+    assert sum(chosen.values()) == REST - 1
+    assert picks(scheduler, 200)[cheap] > 0
+    scheduler.learn(record(cheap, outcome="known"), call())
+    assert picks(scheduler, 200)[cheap] == 0
+
+
+def test_models_that_all_repeat_themselves_end_a_campaign_with_a_word():
+    scheduler = make_scheduler(config(models=MODELS[:1], fresh=1))
+    for number in range(KNOWN_IN_A_ROW):
+        scheduler.learn(record(scheduler.arms[0], outcome="known", candidate=number), call())
+    with pytest.raises(UserError, match="known already"):
+        picks(scheduler, 1)
+
+
+def test_offline_arms_and_new_programs_do_not_rest():
+    scheduler = make_scheduler(config(fresh=1, tweak=1))
+    tweak = next(arm for arm in scheduler.arms if arm.model is None)
+    cheap = next(arm for arm in scheduler.arms if arm.model == "cheap")
+    for number in range(2 * KNOWN_IN_A_ROW):
+        scheduler.learn(record(tweak, outcome="known", candidate=number))
+        scheduler.learn(record(cheap, outcome="new" if number % 50 == 49 else "known", candidate=number), call())
+    assert {tweak, cheap} <= set(picks(scheduler))
