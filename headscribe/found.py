@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -85,7 +85,13 @@ class Programs(Sequence[FoundProgram]):
             for record in records
         )
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, number: int) -> FoundProgram: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[FoundProgram]: ...
+
+    def __getitem__(self, number: int | slice) -> FoundProgram | Sequence[FoundProgram]:
         return self._found[number]
 
     def __len__(self) -> int:

@@ -1,8 +1,13 @@
+import signal
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import yaml
+from campaigns import ROOT
 
 import headscribe as hs
 from evolve.session import RunLock
@@ -55,6 +60,37 @@ def test_ctrl_c_in_a_step_loses_nothing_that_was_committed(tiny, tiny_run, tmp_p
     seen = hs.open_run(tmp_path)
     assert 0 < len(seen.programs) < len(tiny_run.programs)
     assert library_bytes(hs.run("quickstart", run_dir=tmp_path, **tiny)) == library_bytes(tiny_run)
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c_ends_a_run_at_once_and_it_resumes(tiny, tiny_run, tmp_path):
+    settings = tiny | {"attention_cache": str(tiny["attention_cache"]), "parallel": {"workers": 2}}
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import headscribe as hs\n"
+        "if __name__ == '__main__':\n"
+        f"    hs.run('quickstart', run_dir={str(tmp_path / 'run')!r}, "
+        f"progress=lambda step: print(step.step, flush=True), **{settings!r})\n"
+    )
+    command = [sys.executable, script]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert child.stdout.readline().strip() == "0"
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    assert not hs.open_run(tmp_path / "run").finished
+    assert library_bytes(hs.run("quickstart", run_dir=tmp_path / "run", **tiny)) == library_bytes(tiny_run)
+
+
+@pytest.mark.slow
+def test_two_runs_in_two_threads_do_not_disturb_each_other(tiny, tiny_run, tmp_path):
+    def work(workers):
+        return hs.run("quickstart", run_dir=tmp_path / str(workers), **tiny | {"parallel": {"workers": workers}})
+
+    with ThreadPoolExecutor(2) as threads:
+        for run in threads.map(work, (2, 3)):
+            assert library_bytes(run) == library_bytes(tiny_run)
 
 
 def test_a_run_is_looked_at_while_it_is_running(tiny, tmp_path):
