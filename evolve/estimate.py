@@ -23,9 +23,11 @@ from evolve.session import attention_cache, make_pool, worker_spec
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
+from fitness.heads import Head
 from fitness.models.attention import Attention
 from fitness.models.capture import capture
 from fitness.models.source import ModelSource
+from fitness.replacement.studies.settings import Settings as StudySettings
 from fitness.scoring.baselines import baselines
 from fitness.scoring.packing import packed_size
 from fitness.scoring.worker import Worker
@@ -93,6 +95,7 @@ class CostEstimate:
         capture_seconds: the part of it that capturing attention takes.
         memory_bytes: memory at the most while attention is captured, without that of a GPU.
         disk_bytes: attention and database.
+        replace_seconds: wall time of `headscribe replace` on the finished run.
         llm: what language models would be asked.
     """
 
@@ -103,6 +106,7 @@ class CostEstimate:
     capture_seconds: float
     memory_bytes: int
     disk_bytes: int
+    replace_seconds: float
     llm: LlmEstimate
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +120,7 @@ class Measured:
 
     Attributes:
         heads: heads of the model.
+        layers: layers that they are in.
         attention_bytes: all texts' captured attention, estimated from their characters.
         load_seconds: until the model was loaded.
         capture_seconds: of one text.
@@ -126,6 +131,7 @@ class Measured:
     """
 
     heads: int
+    layers: int
     attention_bytes: int
     load_seconds: float
     capture_seconds: float
@@ -210,6 +216,7 @@ def _measure(
         worker.close()
     return Measured(
         heads=len(attention.labels),
+        layers=len({Head.parse(label).layer for label in attention.labels}),
         attention_bytes=attention_bytes(splits.all, attention, config.max_tokens),
         load_seconds=marks[2] - marks[0],
         capture_seconds=(marks[-1] - marks[2]) / len(few.all),
@@ -293,6 +300,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
     seconds = capture_seconds + max(programs * program / cores, llm_seconds)
     if config.stop.max_seconds:
         seconds = min(seconds, capture_seconds + config.stop.max_seconds)
+    passes = StudySettings().passes(heads=measured.heads, layers=measured.layers, test_texts=len(splits.test))
     calls_bytes = int(CHARACTERS_PER_TOKEN * (llm.prompt_tokens + llm.completion_tokens))
     return CostEstimate(
         model=config.model,
@@ -302,6 +310,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
         capture_seconds=round(capture_seconds, 1),
         memory_bytes=measured.memory_bytes,
         disk_bytes=measured.attention_bytes + programs * (4 * measured.heads + PROGRAM_BYTES) + calls_bytes,
+        replace_seconds=round(measured.load_seconds + passes * measured.capture_seconds * len(splits.test), 1),
         llm=llm,
     )
 

@@ -38,8 +38,8 @@ def replace(
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
     """
-    from fitness.replacement.studies.bench import Settings
     from fitness.replacement.studies.replace import study
+    from fitness.replacement.studies.settings import Settings
 
     asked = {"fractions": fractions, "measure_heads": measure_heads, "only": only}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}

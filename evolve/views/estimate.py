@@ -15,6 +15,7 @@ def render(estimate: CostEstimate) -> Table:
     table.add_row("model", f"{escape(estimate.model)}, {estimate.heads} heads")
     table.add_row("programs", str(estimate.programs))
     table.add_row("time", f"{duration(estimate.seconds)}, of which capture {duration(estimate.capture_seconds)}")
+    table.add_row("replace", f"{duration(estimate.replace_seconds)} more, where it is asked for on the finished run")
     table.add_row("memory", f"{estimate.memory_bytes / 1e9:.1f} GB while attention is captured")
     table.add_row("disk", f"{estimate.disk_bytes / 1e6:.1f} MB")
     llm = estimate.llm

@@ -17,11 +17,12 @@ from fitness.replacement.measurements import Measurements
 from fitness.replacement.perplexity import Losses, Meter
 from fitness.replacement.sources import FIRST_TOKEN, UNIFORM, Table
 from fitness.replacement.studies.attribution import Estimator
-from fitness.replacement.studies.bench import Settings, SplitTexts
+from fitness.replacement.studies.bench import SplitTexts
 from fitness.replacement.studies.conditions import HeadPrograms, all_conditions, by_iou, heads_at, shuffled
 from fitness.replacement.studies.fitted import fitted_sources
 from fitness.replacement.studies.least_cost import least_cost
 from fitness.replacement.studies.replace import study
+from fitness.replacement.studies.settings import Settings
 from fitness.sandbox import Limits, Sandbox
 from fitness.scoring.baselines import baselines
 from fitness.scoring.iou import iou as iou_of

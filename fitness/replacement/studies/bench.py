@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fitness.errors import UserError
 from fitness.heads import Head
 from fitness.models.loading import Reader
 from fitness.models.observe import inspect_heads
@@ -24,49 +23,13 @@ from fitness.replacement.studies.attribution import Estimator
 from fitness.replacement.studies.conditions import HeadPrograms, by_iou, heads_at
 from fitness.replacement.studies.fitted import mean_outputs
 from fitness.replacement.studies.intervals import Resampler
+from fitness.replacement.studies.settings import Settings
 from fitness.text.view import Text
 
-STAGES = ("fractions", "layers", "heads", "order")
-FRACTIONS = (0.0, 0.25, 0.5)
 IDENTITY_TEXTS = 2
 FIT_TEXTS_FOR_OUTPUTS = 24
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a study of replacement is asked.
-
-    Attributes:
-        seed: of random orders, shuffled programs, drawn tokens and bootstrap samples.
-        fractions: shares in [0, 1] of the assigned heads that are replaced.
-        draws: number of random orders, and of draws of each control with programs on the wrong heads; at least 1.
-        measure_heads: the most heads whose cost is measured as well as estimated.
-        search_texts: the most held-out texts that the order of least cost is estimated on.
-        refreshes: how often that order is estimated anew as heads are replaced; at least 1.
-        only: the stages wanted, of `STAGES`.
-    """
-
-    seed: int = 0
-    fractions: Sequence[float] = FRACTIONS
-    draws: int = 5
-    measure_heads: int = 8
-    search_texts: int = 8
-    refreshes: int = 4
-    only: Sequence[str] = STAGES
-
-    def check(self) -> None:
-        """Raises UserError, in words, for what cannot be asked."""
-        if not self.fractions or min(self.fractions) < 0 or max(self.fractions) > 1:
-            raise UserError("fractions: give shares from 0 to 1, such as 0.25")
-        if self.draws < 1:
-            raise UserError("random_orders: at least one random order is needed as a control")
-        if self.refreshes < 1 or self.measure_heads < 0:
-            raise UserError("refreshes: at least 1; measure_heads: 0 or more")
-        unknown = sorted(set(self.only) - set(STAGES))
-        if unknown or not self.only:
-            raise UserError(f"only: {', '.join(unknown) or 'nothing'} is not a stage; choose of {', '.join(STAGES)}")
 
 
 @dataclass(frozen=True)
@@ -165,11 +128,6 @@ class Bench:
     def measure(self, stage: str, assignments: Mapping[Any, Assignment]) -> dict[Any, Losses]:
         """Scores on the test texts, with progress; the cheapest to tell, the original, comes with them."""
         return self.meter.measure({"original": {}, **assignments}, self.stage(stage))
-
-    def passes(self, assignments: Sequence[Assignment]) -> float:
-        """How many forward passes over the test texts assignments cost, shared lower layers counted off."""
-        first = [min((layer for layer, _ in assignment), default=0) for assignment in assignments]
-        return sum(1 - (layer / self.layers if self.shared else 0) for layer in first)
 
     def _time_a_pass(self) -> float:
         text = max(self._texts.test, key=len)

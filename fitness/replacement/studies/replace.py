@@ -13,8 +13,7 @@ from fitness.heads import Head
 from fitness.models.observe import inspect_heads
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.predictions import SandboxPredictions
-from fitness.replacement.studies.attribution import DRAWS
-from fitness.replacement.studies.bench import Bench, Progress, Settings, SplitTexts
+from fitness.replacement.studies.bench import Bench, Progress, SplitTexts
 from fitness.replacement.studies.conditions import PROGRAMS, Condition, HeadPrograms
 from fitness.replacement.studies.curves import (
     condition_numbers,
@@ -24,10 +23,8 @@ from fitness.replacement.studies.curves import (
 )
 from fitness.replacement.studies.head_costs import estimate_heads, layer_conditions, measure_heads, measure_layers
 from fitness.replacement.studies.least_cost import least_cost
+from fitness.replacement.studies.settings import Settings
 from fitness.sandbox import Sandbox
-
-# A forward and a backward pass that gives no gradients of parameters, in forward passes.
-BACKWARD = 2.0
 
 
 def study(
@@ -128,25 +125,12 @@ def _order(bench: Bench, cheapest: Sequence[Head]) -> dict[str, Any]:
 
 def _forecast(bench: Bench) -> str:
     """How much there is to do, in words."""
-    only, settings = bench.settings.only, bench.settings
-    one_estimate = 1 + BACKWARD * (1 + DRAWS)
-    passes = 1.0
-    if "order" in only:
-        share = min(1.0, bench.estimator(held_out=True).texts / bench.resampler.texts)
-        passes += settings.refreshes * one_estimate * share + len(bench.counts)
-    if "fractions" in only:
-        different = {
-            repr(sorted((h, id(s)) for h, s in a.items())): a for a in fraction_conditions(bench, None).values()
-        }
-        passes += bench.passes([assignment for assignment in different.values() if assignment])
-    if "layers" in only:
-        passes += bench.passes(list(layer_conditions(bench).values()))
-    if "heads" in only:
-        passes += one_estimate + 3 * min(settings.measure_heads, len(bench.explanation.assignment)) * 0.6
-    minutes = passes * bench.pass_seconds / 60
+    heads, texts = len(bench.explanation.assignment), bench.resampler.texts
+    passes = bench.settings.passes(heads=heads, layers=bench.layers, test_texts=texts, shared=bench.shared)
+    minutes = max(1, round(passes * bench.pass_seconds / 60))
     return (
-        f"about {passes:.0f} forward passes over {bench.resampler.texts} test texts, {bench.pass_seconds:.1f} s each: "
-        f"{max(1, round(minutes))} min, less what an earlier run has measured"
+        f"about {passes:.0f} forward passes over {texts} test texts, {bench.pass_seconds:.1f} s each: {minutes} min, "
+        "less what an earlier run has measured"
     )
 
 
