@@ -21,6 +21,7 @@ from archives.exact import exact_cover
 from archives.facility import exact_scores, greedy_order
 from archives.reduce import reduce
 from archives.table import ScoreTable
+from fitness.heads import head_labels
 
 
 def timed(work: Callable[[], object], repeats: int = 5) -> tuple[float, float, object]:
@@ -50,7 +51,7 @@ def published_shape(seed: int = 0) -> tuple[ScoreTable, np.ndarray]:
     patterns, mixture = rng.random((112, 6)), rng.dirichlet(np.ones(6) * 0.4, 144)
     scores = rng.beta(5, 2, (144, 1)) * (0.4 + 0.6 * mixture @ patterns.T) + rng.normal(0, 0.02, (144, 112))
     scores[rng.random((144, 112)) > 0.59] = np.nan
-    heads = tuple(f"L{row // 12}H{row % 12}" for row in range(144))
+    heads = head_labels(12, 12)
     table = ScoreTable(np.clip(scores, 0, 1), heads, tuple(f"p{number:03d}" for number in range(112)))
     return table, rng.integers(80, 900, 112).astype(float)
 
