@@ -17,6 +17,7 @@ import numpy as np
 from evolve.config import Config
 from evolve.config.llm import LlmModel
 from evolve.corpus import read_splits
+from evolve.disk import attention_bytes, database_bytes
 from evolve.listeners import Listener
 from evolve.running import llm_operators
 from evolve.session import attention_cache, make_pool, worker_spec
@@ -29,7 +30,6 @@ from fitness.models.capture import capture
 from fitness.models.source import ModelSource
 from fitness.replacement.studies.settings import Settings as StudySettings
 from fitness.scoring.baselines import baselines
-from fitness.scoring.packing import packed_size
 from fitness.scoring.worker import Worker
 from fitness.text.corpus import Splits
 from operators.llm.client.client import Client
@@ -45,8 +45,6 @@ MEASURED_TEXTS = 3
 MEASURED_HEADS = 4
 CHARACTERS_PER_TOKEN = 4.0
 REPLY_TOKENS = 400
-# Source, proposals and indices of one program in the database, beside its fitness on every head.
-PROGRAM_BYTES = 1400
 
 
 @dataclass(frozen=True)
@@ -233,22 +231,6 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def attention_bytes(strings: Sequence[str], measured: Attention, max_tokens: int) -> int:
-    """Bytes of the captured attention of texts, from their characters and those per token of a few captured ones.
-
-    Args:
-        strings: all texts.
-        measured: a few of them, captured.
-        max_tokens: length to which they are cut.
-    """
-    characters = sum(len(text.string) for text in measured.texts)
-    per_token = max(1.0, characters / sum(text.n for text in measured.texts))
-    lengths = [min(max_tokens, max(2, round(len(string) / per_token))) for string in strings]
-    packed = sum(packed_size(length, causal=measured.causal) for length in lengths)
-    # float16 attention, and a float64 sum for every head and text
-    return len(measured.labels) * (2 * packed + 8 * len(strings))
-
-
 def _time_evaluation(worker: Worker) -> float:
     """Seconds of one program on the held-out texts."""
     simple = list(baselines().values())
@@ -309,7 +291,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
         seconds=round(seconds, 1),
         capture_seconds=round(capture_seconds, 1),
         memory_bytes=measured.memory_bytes,
-        disk_bytes=measured.attention_bytes + programs * (4 * measured.heads + PROGRAM_BYTES) + calls_bytes,
+        disk_bytes=measured.attention_bytes + database_bytes(measured.heads, programs) + calls_bytes,
         replace_seconds=round(measured.load_seconds + passes * measured.capture_seconds * len(splits.test), 1),
         llm=llm,
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 from campaigns import ROOT, SMALL
 
-from evolve.estimate import attention_bytes
+from evolve.disk import attention_bytes, database_bytes
 from fitness.models.capture import capture
 
 
@@ -21,13 +21,15 @@ def test_check_estimates_without_starting_anything(small_config, headscribe):
 def test_the_disk_that_check_estimates_is_the_disk_that_the_campaign_takes(tmp_path, headscribe):
     cache, run_dir = tmp_path / "cache", tmp_path / "run"
     config = tmp_path / "small.yaml"
-    config.write_text(SMALL + f"attention_cache: {cache}\n")
+    # Many held-out texts: a database that kept scores by text would be several times as large.
+    config.write_text(SMALL.replace("held_out: 5", "held_out: 40") + f"attention_cache: {cache}\n")
     estimated = json.loads(headscribe("check", config, "--json").stdout)["disk_bytes"]
-    headscribe("run", config, "--run-dir", run_dir)
-    files = [*cache.rglob("*"), *run_dir.glob("campaign.sqlite*")]
-    # SQLite's files of the last session fall away when it ends.
-    taken = sum(file.stat().st_size for file in files if file.is_file() and not file.name.endswith(("-shm", "-wal")))
-    assert taken / 1.5 < estimated < 1.5 * taken
+    result = json.loads(headscribe("run", config, "--run-dir", run_dir, "--json").stdout)
+    database = (run_dir / "campaign.sqlite").stat().st_size
+    attention = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+    expected = database_bytes(result["heads"], result["programs_evaluated"])
+    assert database / 1.7 < expected < 1.7 * database
+    assert (attention + database) / 1.5 < estimated < 1.5 * (attention + database)
 
 
 @pytest.mark.parametrize("max_tokens", [12, 64])
