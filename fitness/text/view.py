@@ -2,82 +2,18 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, overload
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from fitness.text.field import Computed, Field, field
+from fitness.text.token_classes import TokenClasses
 from fitness.text.tokenizer_view import TokenizerView
-
-Shape = Literal["(n, n)", "(n,)"]
-Kind = Literal["bool", "int", "float"]
-
-FUNCTION_WORDS = frozenset(
-    "a an the and or but so if then than that this these those of in on at to for from by with about into over under "
-    "up down out off as is are was were be been am do does did have has had will would can could may might must not "
-    "no nor i you he she it we they me him her us them my your his its our their who what which when where why how "
-    "there here".split()
-)
-ARTICLES = frozenset("a an the".split())
-PREPOSITIONS = frozenset(
-    "of in on at to for from by with about into over under up down out off through around near after before".split()
-)
-CONJUNCTIONS = frozenset("and but or so then if because when while as".split())
-AUXILIARIES = frozenset(
-    "is are was were be been am do does did have has had will would can could may might must".split()
-)
-PRONOUNS = frozenset("i you he she it we they me him her us them my your his its our their mine yours hers".split())
-SENTENCE_ENDS = frozenset(".!?")
+from fitness.text.word_classes import CLOSING, OPENING, SENTENCE_ENDS
 
 
-@dataclass(frozen=True)
-class Field:
-    """One array of `Text`: what a program may use.
-
-    Attributes:
-        name: attribute name on `Text`.
-        shape: "(n, n)": element [i, j] describes query i and key j. "(n,)": one value per token; used as it is, it
-            describes the key, and as `[:, None]` the query.
-        kind: type of its elements.
-        doc: one line that says what it holds.
-    """
-
-    name: str
-    shape: Shape
-    kind: Kind
-    doc: str
-
-
-class _Computed:
-    """Descriptor that computes an array once, freezes it and keeps it in the instance's dictionary."""
-
-    def __init__(self, compute: Callable[[Text], np.ndarray], shape: Shape, kind: Kind) -> None:
-        self.compute = compute
-        self.field = Field(compute.__name__, shape, kind, (compute.__doc__ or "").strip())
-        self.__doc__ = f"{shape} {kind}: {self.field.doc}"
-
-    @overload
-    def __get__(self, text: None, owner: type[Text]) -> _Computed: ...
-
-    @overload
-    def __get__(self, text: Text, owner: type[Text]) -> np.ndarray: ...
-
-    def __get__(self, text: Text | None, owner: type[Text]) -> _Computed | np.ndarray:
-        if text is None:
-            return self
-        array = np.ascontiguousarray(self.compute(text))
-        array.setflags(write=False)
-        text.__dict__[self.field.name] = array
-        return array
-
-
-def _field(shape: Shape, kind: Kind) -> Callable[[Callable[[Any], np.ndarray]], _Computed]:
-    return lambda compute: _Computed(compute, shape, kind)
-
-
-class Text:
+class Text(TokenClasses):
     """A frozen view of one input of n tokens. Every array is read-only; row i is the query token, column j the key.
 
     Element [i, j] of a field with j <= i, and value i of a field of one value per token, depend on tokens up to i only:
@@ -113,7 +49,7 @@ class Text:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        known = ", ".join(field.name for field in fields())
+        known = ", ".join(entry.name for entry in fields())
         raise AttributeError(f"Text has no field {name!r}; it has tokens, ids, string, n, {known}")
 
     def __reduce__(self) -> tuple[type[Text], tuple[Any, ...]]:
@@ -124,8 +60,8 @@ class Text:
 
     def precompute(self) -> Text:
         """Computes every field now, so that a forked child finds them ready; returns the same object."""
-        for field in fields():
-            getattr(self, field.name)
+        for entry in fields():
+            getattr(self, entry.name)
         return self
 
     @property
@@ -133,26 +69,46 @@ class Text:
         """A stand-in for the model's tokenizer that knows this text, for functions written for a tokenizer."""
         return TokenizerView(self)
 
+    def latest(self, marked: np.ndarray) -> np.ndarray:
+        """(n, n) bool: the key is the last marked token up to the query, itself included.
+
+        Args:
+            marked: (n,) bool, one of the fields or several together.
+        """
+        marked = np.asarray(marked, dtype=bool)
+        last = np.maximum.accumulate(np.where(marked, self.position, -1))
+        return np.asarray(last[:, None] == self.position[None, :])
+
     # Where a token stands.
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def position(self) -> np.ndarray:
         """Index of the token, from 0."""
         return np.arange(self.n)
 
-    @_field("(n, n)", "int")
+    @field("(n, n)", "int")
     def distance(self) -> np.ndarray:
         """How many tokens the key lies behind the query, i - j; 0 is the token itself."""
         return self.position[:, None] - self.position[None, :]
 
-    @_field("(n,)", "bool")
+    @field("(n, n)", "float")
+    def log_distance(self) -> np.ndarray:
+        """Natural logarithm of one plus the distance; 0 is the token itself."""
+        return np.log1p(np.abs(self.distance))
+
+    @field("(n,)", "float")
+    def log_position(self) -> np.ndarray:
+        """Natural logarithm of one plus the index of the token."""
+        return np.log1p(self.position)
+
+    @field("(n,)", "bool")
     def is_first(self) -> np.ndarray:
         """The very first token of the input."""
         return self.position == 0
 
     # Words and sentences.
 
-    @_field("(n,)", "bool")
+    @field("(n,)", "bool")
     def starts_word(self) -> np.ndarray:
         """Begins a new word, number or punctuation mark."""
         starts = np.ones(self.n, dtype=bool)
@@ -163,12 +119,12 @@ class Text:
             starts[index] = not (joined or after_apostrophe) or self.is_special[index - 1]
         return starts
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def word(self) -> np.ndarray:
         """Index of the word that the token belongs to, from 0."""
         return np.cumsum(self.starts_word) - 1
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def sentence(self) -> np.ndarray:
         """Index of the sentence that the token belongs to, from 0; closing quotes belong to the sentence they close."""
         index = np.zeros(self.n, dtype=np.int64)
@@ -184,79 +140,86 @@ class Text:
                 ended = 1
         return index
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def position_in_word(self) -> np.ndarray:
         """How many tokens of its word came before it; 0 begins the word."""
         return self.position - np.searchsorted(self.word, self.word, side="left")
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def position_in_sentence(self) -> np.ndarray:
         """How many tokens of its sentence came before it; 0 begins the sentence."""
         return self.position - np.searchsorted(self.sentence, self.sentence, side="left")
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def same_word(self) -> np.ndarray:
         """Query and key belong to one word."""
         return self.word[:, None] == self.word[None, :]
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def same_sentence(self) -> np.ndarray:
         """Query and key stand in one sentence."""
         return self.sentence[:, None] == self.sentence[None, :]
 
-    @_field("(n, n)", "int")
+    @field("(n, n)", "int")
     def word_distance(self) -> np.ndarray:
         """How many words the key's word lies behind the query's word."""
         return self.word[:, None] - self.word[None, :]
 
-    @_field("(n, n)", "int")
+    @field("(n, n)", "int")
     def sentence_distance(self) -> np.ndarray:
         """How many sentences the key's sentence lies behind the query's sentence."""
         return self.sentence[:, None] - self.sentence[None, :]
 
-    # What a token is.
+    # Lines and brackets.
 
-    @_field("(n,)", "bool")
-    def is_special(self) -> np.ndarray:
-        """A token such as <|begin|> or [SEP] that the tokenizer added."""
-        return np.array(
-            [len(t) > 2 and (t[0] + t[-1]) in ("<>", "[]") and t.strip() == t for t in self.tokens], dtype=bool
-        )
+    @field("(n,)", "int")
+    def line(self) -> np.ndarray:
+        """Index of the line that the token belongs to, from 0; a line break ends its line."""
+        return np.cumsum(np.append(0, self.is_newline[:-1]))
 
-    @_field("(n,)", "bool")
-    def is_punctuation(self) -> np.ndarray:
-        """Consists of punctuation marks."""
-        marks = set(string.punctuation) | set("…“”‘’—–")
-        found = [bool(t.strip()) and all(c in marks for c in t.strip()) for t in self.tokens]
-        return np.array(found, dtype=bool) & ~self.is_special
+    @field("(n, n)", "bool")
+    def same_line(self) -> np.ndarray:
+        """Query and key stand in one line."""
+        return self.line[:, None] == self.line[None, :]
 
-    @_field("(n,)", "bool")
-    def is_sentence_end(self) -> np.ndarray:
-        """Holds a full stop, question mark or exclamation mark."""
-        found = [any(c in SENTENCE_ENDS for c in t) for t in self.tokens]
-        return np.array(found, dtype=bool) & ~self.is_special
+    @field("(n,)", "bool")
+    def starts_line(self) -> np.ndarray:
+        """The first token of its line that is more than white space."""
+        seen = np.cumsum(~self.is_blank)
+        return ~self.is_blank & (seen - 1 == (seen - ~self.is_blank)[np.searchsorted(self.line, self.line)])
 
-    @_field("(n,)", "bool")
-    def is_comma(self) -> np.ndarray:
-        """Is a comma, semicolon or colon."""
-        return np.array([t.strip() in (",", ";", ":") for t in self.tokens], dtype=bool)
+    @field("(n,)", "bool")
+    def opens_bracket(self) -> np.ndarray:
+        """Holds a round, square or curly bracket that opens."""
+        return np.array([any(c in OPENING for c in t) for t in self.tokens]) & ~self.is_special
 
-    @_field("(n,)", "bool")
-    def is_quote(self) -> np.ndarray:
-        """Holds a double quotation mark."""
-        return np.array([any(c in '"“”' for c in t) for t in self.tokens], dtype=bool)
+    @field("(n,)", "bool")
+    def closes_bracket(self) -> np.ndarray:
+        """Holds a round, square or curly bracket that closes."""
+        return np.array([any(c in CLOSING for c in t) for t in self.tokens]) & ~self.is_special
 
-    @_field("(n,)", "bool")
-    def is_newline(self) -> np.ndarray:
-        """Holds a line break."""
-        return np.array(["\n" in t for t in self.tokens], dtype=bool)
+    @field("(n, n)", "bool")
+    def encloses(self) -> np.ndarray:
+        """The key opens the innermost bracket that is open before the query."""
+        inside = np.full(self.n, -1)
+        opened: list[int] = []
+        for index, token in enumerate(self.tokens):
+            inside[index] = opened[-1] if opened else -1
+            for character in "" if self.is_special[index] else token:
+                if character in OPENING:
+                    opened.append(index)
+                elif character in CLOSING and opened:
+                    opened.pop()
+        return inside[:, None] == self.position[None, :]
 
-    @_field("(n,)", "bool")
-    def is_capitalised(self) -> np.ndarray:
-        """Begins with a capital letter."""
-        return np.array([t.strip()[:1].isupper() for t in self.tokens], dtype=bool)
+    # Neighbours and names, and how tokens repeat.
 
-    @_field("(n,)", "bool")
+    @field("(n,)", "bool")
+    def follows_function_word(self) -> np.ndarray:
+        """The token before it is a function word."""
+        return np.append(False, self.is_function_word[:-1])
+
+    @field("(n,)", "bool")
     def is_name(self) -> np.ndarray:
         """Begins with a capital letter though it does not begin a sentence, or repeats an earlier such token."""
         after_quote = np.append(False, self.is_quote[:-1] | self.is_special[:-1])
@@ -264,81 +227,47 @@ class Text:
         sure = self.is_capitalised & ~opens
         return (self.same_letters & sure[None, :] & (self.distance >= 0)).any(axis=1) & self.is_capitalised
 
-    @_field("(n,)", "bool")
-    def is_number(self) -> np.ndarray:
-        """Holds a digit."""
-        return np.array([any(c.isdigit() for c in t) for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_function_word(self) -> np.ndarray:
-        """An article, pronoun, preposition, conjunction or auxiliary verb, whatever its case."""
-        return np.array([t.strip().lower() in FUNCTION_WORDS for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_pronoun(self) -> np.ndarray:
-        """A personal or possessive pronoun."""
-        return np.array([t.strip().lower() in PRONOUNS for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_article(self) -> np.ndarray:
-        """Is a, an or the."""
-        return np.array([t.strip().lower() in ARTICLES for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_preposition(self) -> np.ndarray:
-        """A preposition or particle, such as to, in, up."""
-        return np.array([t.strip().lower() in PREPOSITIONS for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_conjunction(self) -> np.ndarray:
-        """A conjunction, such as and, but, so."""
-        return np.array([t.strip().lower() in CONJUNCTIONS for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "bool")
-    def is_auxiliary(self) -> np.ndarray:
-        """A form of be, do or have, or a modal verb."""
-        return np.array([t.strip().lower() in AUXILIARIES for t in self.tokens], dtype=bool)
-
-    @_field("(n,)", "int")
-    def length(self) -> np.ndarray:
-        """Number of characters without surrounding spaces."""
-        return np.array([len(t.strip()) for t in self.tokens])
-
-    # How tokens repeat.
-
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def same(self) -> np.ndarray:
         """Query and key are the same token; true on the diagonal."""
         return self.ids[:, None] == self.ids[None, :]
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def same_letters(self) -> np.ndarray:
         """Query and key are the same but for case and spaces; true on the diagonal."""
         _, index = np.unique([t.strip().lower() for t in self.tokens], return_inverse=True)
         return index[:, None] == index[None, :]
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
+    def same_beginning(self) -> np.ndarray:
+        """Query and key begin with the same three letters, whatever their case; true on the diagonal of such tokens."""
+        begins = [t.strip()[:3].lower() for t in self.tokens]
+        _, index = np.unique(begins, return_inverse=True)
+        long = np.array([len(begin) == 3 and begin.isalpha() for begin in begins])
+        return (index[:, None] == index[None, :]) & long
+
+    @field("(n, n)", "bool")
     def after_same(self) -> np.ndarray:
         """The key follows an earlier occurrence of the query token: where an induction head looks."""
         shifted = np.zeros((self.n, self.n), dtype=bool)
         shifted[:, 1:] = self.same[:, :-1]
         return shifted & (self.distance >= 0)
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def before_same(self) -> np.ndarray:
         """The key precedes an earlier occurrence of the query token."""
         shifted = np.zeros((self.n, self.n), dtype=bool)
         shifted[:, :-1] = self.same[:, 1:]
         return shifted & (self.distance >= 2)
 
-    @_field("(n, n)", "bool")
+    @field("(n, n)", "bool")
     def same_previous(self) -> np.ndarray:
         """The token before the key is the token before the query; true on the diagonal."""
         shifted = np.zeros((self.n, self.n), dtype=bool)
         shifted[1:, 1:] = self.same[:-1, :-1]
         return shifted
 
-    @_field("(n,)", "int")
+    @field("(n,)", "int")
     def occurrence(self) -> np.ndarray:
         """How often the same token came before."""
         return np.tril(self.same, -1).sum(axis=1)
@@ -346,4 +275,6 @@ class Text:
 
 def fields() -> list[Field]:
     """Every array of `Text` in the order of the source, for documentation, prompts and the genetic operator."""
-    return [value.field for value in vars(Text).values() if isinstance(value, _Computed)]
+    return [
+        value.field for owner in reversed(Text.__mro__) for value in vars(owner).values() if isinstance(value, Computed)
+    ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fitness.program import Program
 from operators.protocol import Proposal
-from operators.shared.syntax_trees import to_source
+from operators.shared.log_linear import Term, read
+from operators.shared.syntax_trees import expression, to_source
 from operators.shared.tree_evaluation import Unsupported, entry_of
 
 SHOWN_TOKENS = 5
+# Parts of a sum that are told, at most.
+TOLD = 3
 
 # Field -> what the tokens are called of which it speaks. Other fields are called by their names.
 NOUNS = {
@@ -31,6 +35,15 @@ NOUNS = {
     "is_preposition": "prepositions",
     "is_conjunction": "conjunctions",
     "is_auxiliary": "auxiliary verbs",
+    "is_blank": "white space",
+    "is_operator": "operators",
+    "is_letter": "single letters",
+    "is_content_word": "content words",
+    "has_space": "tokens after a space",
+    "follows_function_word": "tokens after function words",
+    "starts_line": "beginnings of lines",
+    "opens_bracket": "opening brackets",
+    "closes_bracket": "closing brackets",
 }
 # Field of pairs -> which tokens it picks, as seen from the query.
 RELATIONS = {
@@ -41,6 +54,23 @@ RELATIONS = {
     "after_same": "that followed an equal token",
     "before_same": "that preceded an equal token",
     "same_previous": "with an equal predecessor",
+    "same_line": "in its own line",
+    "same_beginning": "that begin like it",
+    "encloses": "that open the bracket around it",
+}
+# Expression that grows -> what it means to favour it, and to play it down.
+GRADES = {
+    "text.log_distance": ("what is far back", "what is near"),
+    "np.sqrt(np.abs(text.distance))": ("what is far back", "what is near"),
+    "np.log1p(np.abs(text.word_distance))": ("words far back", "words near by"),
+    "text.log_position": ("later tokens", "earlier tokens"),
+    "np.sqrt(text.length)": ("long tokens", "short tokens"),
+    "np.log1p(text.occurrence)": ("tokens seen before", "tokens not seen before"),
+}
+QUERY_GRADES = {
+    "text.log_position": ("late", "early"),
+    "np.sqrt(text.length)": ("long", "short"),
+    "np.log1p(text.occurrence)": ("repeated", "new"),
 }
 UNITS = {"distance": "token", "word_distance": "word", "sentence_distance": "sentence"}
 # Field that counts from 0 -> what a token at 0 is.
@@ -71,6 +101,9 @@ def described(tree: ast.Module) -> str | None:
         function = entry_of(tree)
     except Unsupported:
         return None
+    terms = read(tree)
+    if terms:
+        return _told(terms)
     names: dict[str, list[str]] = {}
     for statement in function.body:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
@@ -81,6 +114,50 @@ def described(tree: ast.Module) -> str | None:
             return None
         names[statement.targets[0].id] = _chain(statement.value, names)
     return None
+
+
+def _told(terms: Sequence[Term]) -> str:
+    """A sentence on the largest parts of an exponential of terms, which come first."""
+    liked: list[str] = []
+    disliked: list[str] = []
+    for term in terms:
+        words, turned = _term_words(expression(term.source), term.coefficient > 0)
+        kept = disliked if turned else liked
+        if words not in liked + disliked and len(kept) < (TOLD if kept is liked else TOLD - 1):
+            kept.append(words)
+        if len(liked) == TOLD or len(liked) + len(disliked) >= TOLD + 1:
+            break
+    told = f"looks at {_joined(liked)}" if liked else "spreads"
+    return _sentence([told, f"avoids {_joined(disliked)}"] if disliked else [told])
+
+
+def _joined(words: Sequence[str]) -> str:
+    between = ", and " if any("," in word for word in words) else " and "
+    return between.join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _term_words(node: ast.expr, liked: bool) -> tuple[str, bool]:
+    """What a term favours or plays down, and whether it plays it down."""
+    factors = _factors(node)
+    grades = [factor for factor in factors if ast.unparse(factor) in GRADES]
+    of_query = next((name for name in QUERY_GRADES for f in factors if ast.unparse(f) == f"{name}[:, None]"), "")
+    plain = [f for f in factors if f not in grades and ast.unparse(f) != f"{of_query}[:, None]"]
+    picture = _Picture()
+    for factor in plain:
+        _look(factor, picture)
+    words = picture.words() if plain else ""
+    if grades:
+        graded = GRADES[ast.unparse(grades[0])][0 if liked else 1]
+        words, liked = (f"{graded} among {words}" if words else graded), True
+    if of_query:
+        words = f"{words or 'everything'}, the more from {QUERY_GRADES[of_query][0]} tokens"
+    return words, not liked
+
+
+def _factors(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.Mult)):
+        return _factors(node.left) + _factors(node.right)
+    return [node]
 
 
 def _sentence(parts: list[str]) -> str:
@@ -183,6 +260,9 @@ def _look(node: ast.expr, picture: _Picture) -> None:
         picture.latest = True
     elif isinstance(node, ast.Compare):
         _compare(node, picture)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "text.latest":
+        picture.latest = True
+        _look(node.args[0], picture)
     elif isinstance(node, ast.Call) and ast.unparse(node.func) == "np.isin":
         picture.nouns.append(_listed(node.args[-1]))
     elif _is_fading(node):

@@ -142,6 +142,24 @@ class FitSample:
         iou = float(iou_of_sums(shared, total).mean())
         return iou, (low - row_low[self.row]) * scale[self.row]
 
+    def predict_scores(self, scores: np.ndarray) -> np.ndarray:
+        """(N,) float32 prediction of exp(scores), whatever their size; -inf is a weight of 0."""
+        peak = np.maximum.reduceat(scores, self._starts)
+        shifted = scores - np.repeat(np.where(np.isfinite(peak), peak, 0), self._row_keys)
+        return self.predict(np.exp(shifted, dtype=np.float32))
+
+    def iou_and_score_gradient(self, scores: np.ndarray, head: int) -> tuple[float, np.ndarray, np.ndarray]:
+        """Mean IoU of exp(scores), (N,) float32 its derivative by each score, and the (N,) prediction."""
+        prediction = self.predict_scores(scores)
+        shared, union = self._shared(prediction, head), self._union(prediction)
+        rest = np.maximum(union - shared, 1e-12)
+        slope = (union / rest**2 / len(self.texts)).astype(np.float32)
+        kept = prediction * (prediction < self.attention(head))
+        row_slope = slope[self._row_text]
+        kept *= np.repeat(row_slope, self._row_keys)
+        kept -= prediction * np.repeat(self.row_sums(kept), self._row_keys)
+        return float((shared / rest).mean()), kept, prediction
+
     def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
         """(N,) float32: derivative of the mean IoU by each weight."""
         return self.iou_and_gradient(weights, head)[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,27 +13,19 @@ from operators.shared.fit_scoring import FitScorer
 from operators.shared.tree_evaluation import Unsupported
 
 EVERYTHING = "text.distance >= 0"
-# Elements looked at for a first ranking; what comes out on top is tried on the whole sample.
-SCREENED_ELEMENTS = 25_000
+# Elements looked at for a ranking.
+SCREENED_ELEMENTS = 40_000
 KEPT_PATTERNS = 0.7
-PRODUCT_DISCOUNT = 0.97
-WORD_LISTS = (2, 4, 6)
+# A product has to explain so much more than a pattern alone, for it is longer to read and easier to fit by chance.
+PRODUCT_DISCOUNT = 0.7
+# Patterns of pairs that are more or less, and not true or false.
 FADING = tuple(f"np.exp(-np.abs(text.distance) / {tau})" for tau in (1, 2, 4, 8, 16, 32)) + tuple(
     f"(1 + np.abs(text.distance)) ** -{power}" for power in (0.5, 1.0, 2.0)
 )
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """A pattern that may explain what a prediction lacks.
-
-    Attributes:
-        source: its expression, (n, n) or (n,) as a program writes it.
-        times: whether it multiplies the weights, as 1 + c * pattern, instead of being added to them.
-    """
-
-    source: str
-    times: bool
+GRADED_PAIRS = ("text.log_distance", "np.log1p(np.abs(text.word_distance))", "np.sqrt(np.abs(text.distance))")
+GRADED_TOKENS = ("text.log_position", "np.sqrt(text.length)", "np.log1p(text.occurrence)")
+# Candidates of one search that may share a part.
+SHARING = 2
 
 
 class Dictionary:
@@ -45,7 +36,7 @@ class Dictionary:
 
     Attributes:
         pair_sources: expressions of (n, n) patterns; the first one is everything that a query sees.
-        token_sources: expressions of (n,) patterns.
+        token_sources: expressions of (n,) patterns that are true or false.
         spellings: the different tokens of the texts.
     """
 
@@ -54,12 +45,17 @@ class Dictionary:
         sample = scorer.sample
         stride = int(np.ceil(len(sample.row) / SCREENED_ELEMENTS))
         self._screen = np.flatnonzero(sample.row % stride == 0)
-        self.pair_sources, self._pairs = self._evaluated(_pair_sources())
+        self.pair_sources, pairs = self._evaluated(_pair_sources())
+        graded, graded_pairs = self._evaluated(iter(GRADED_PAIRS))
+        self._pair_sources = [*self.pair_sources, *graded]
+        self._pairs = np.concatenate([pairs, graded_pairs])
         self.token_sources, keys = self._evaluated(_token_sources())
-        queries = [scorer.evaluator.pattern(query_side(source))[self._screen] for source in self.token_sources]
-        self._gates = np.concatenate([keys, np.stack(queries)])
-        spellings, self._token_type = np.unique(np.array(sample.tokens), return_inverse=True)
-        self.spellings = [str(spelling) for spelling in spellings]
+        graded, graded_keys = self._evaluated(iter(GRADED_TOKENS))
+        self._token_sources = [*self.token_sources, *graded]
+        queries = [scorer.evaluator.pattern(query_side(source))[self._screen] for source in self._token_sources]
+        self._gates = np.concatenate([keys, graded_keys, np.stack(queries)])
+        self._squares = np.square(self._pairs), np.square(self._gates)
+        self.spellings = sorted(set(sample.tokens))
 
     def _evaluated(self, sources: Iterator[str]) -> tuple[list[str], np.ndarray]:
         kept: dict[bytes, tuple[str, np.ndarray]] = {}
@@ -70,110 +66,77 @@ class Dictionary:
                 continue
             if values.any():
                 kept.setdefault(values.tobytes(), (source, values))
-        return [source for source, _ in kept.values()], np.stack([values for _, values in kept.values()])
+        shape = (len(kept), len(self._screen))
+        values = np.array([values for _, values in kept.values()], dtype=np.float32).reshape(shape)
+        return [source for source, _ in kept.values()], values
 
     def search(
-        self,
-        weights: np.ndarray,
-        head: int,
-        rng: np.random.Generator,
-        *,
-        limit: int,
-        adding: bool = True,
-    ) -> list[Pattern]:
-        """The most promising patterns to add to weights or to multiply them with, in no particular order.
+        self, slope: np.ndarray, prediction: np.ndarray, rng: np.random.Generator, *, limit: int, known: list[str]
+    ) -> list[str]:
+        """The patterns whose addition to the exponent promises most, best first.
+
+        All products are scored in a few matrix products: by the square of the first derivative of the IoU over the
+        mass that the pattern lies on, which is about what a Newton step would gain.
 
         Args:
-            weights: (N,) float32 weights so far.
-            head: whose attention to explain.
+            slope: (N,) derivatives of the IoU by the exponents.
+            prediction: (N,) prediction so far.
             rng: leaves out some of the patterns, so that repeated searches differ.
-            limit: at most so many of each way.
-            adding: whether patterns may be added; weights whose scale is unknown can only be multiplied.
+            limit: at most so many.
+            known: patterns that are not to be found again.
         """
-        sample = self.scorer.sample
-        gradient = sample.gradient(weights, head)
-        sums = sample.row_sums(weights)
-        inverse = (1 / np.where(sums > 0, sums, np.inf)).astype(np.float32)[sample.row]
         pairs = np.flatnonzero(rng.random(len(self._pairs)) < KEPT_PATTERNS)
         pairs = np.union1d(pairs, [0])  # all that is seen: what it multiplies stands alone
-        found = self._ranked(gradient * weights, inverse * weights, pairs, limit, times=True)
-        if adding:
-            found += self._ranked(gradient, inverse, pairs, limit, times=False)
-        return found + self._words(gradient * weights)
-
-    def _ranked(
-        self, gradient: np.ndarray, mass: np.ndarray, pairs: np.ndarray, limit: int, *, times: bool
-    ) -> list[Pattern]:
-        """Candidates by the first-order gain of IoU, times the part of the moved mass that is gain."""
-        gain, spent = self._moments(np.stack([gradient[self._screen], mass[self._screen]]), pairs)
-        score = gain * np.abs(gain) / np.maximum(spent, 1e-9)
-        if times:
-            score = np.abs(score)  # a factor may lower weights as well
+        gain = self._moments(slope, self._pairs[pairs], self._gates)
+        mass = self._moments(prediction, self._squares[0][pairs], self._squares[1])
+        # What lies on next to no mass promises nothing, whatever its ratio.
+        score = gain**2 / np.maximum(mass, 1e-3 * max(float(mass.max()), 1e-9))
+        score[len(pairs) + len(self._gates) :] *= PRODUCT_DISCOUNT
+        score[0] = 0
         # How sums are rounded depends on how many threads form them; equal patterns must stay equal all the same.
         score = np.round(score / max(float(score.max()), 1e-30), 5)
-        found: list[Pattern] = []
+        found: list[str] = []
         seen: list[tuple[float, float]] = []
         used: Counter[str] = Counter()
-        for place in np.argsort(-score, kind="stable")[: 20 * limit].tolist():
+        for place in np.argsort(-score, kind="stable")[: 30 * limit].tolist():
             if score[place] <= 0 or len(found) == limit:
                 break
-            moments = float(gain[place]), float(spent[place])
+            moments = float(gain[place]), float(mass[place])
             parts = self._parts(place, pairs)
+            source = _product(*parts)
             # Several ways of saying the same give equal moments; one idea in many dresses must not fill the list.
-            if max(used[part] for part in parts) < 3 and not any(_alike(moments, earlier) for earlier in seen):
-                seen.append(moments)
-                used.update(set(parts) - {EVERYTHING})
-                found.append(Pattern(_product(*parts), times))
+            same = any(_alike(moments, earlier) for earlier in seen)
+            if source in known or same or max(used[part] for part in parts) >= SHARING:
+                continue
+            seen.append(moments)
+            used.update(set(parts) - {EVERYTHING})
+            found.append(source)
         return found
 
-    def _moments(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        """(2, products) sums of two rows of values under every product.
+    def _moments(self, row: np.ndarray, pairs: np.ndarray, gates: np.ndarray) -> np.ndarray:
+        """(products,) float64 sums of (N,) values under every product.
 
         Products are the pair patterns, then the pair patterns with each gate, then the keys with each query; a gate is
         a pattern of keys or of queries.
         """
-        chosen = self._pairs[pairs]
-        count = len(self.token_sources)
-        moments = []
-        for row in values:
-            gated = self._gates * row
-            products = [chosen @ row, (chosen @ gated.T).ravel(), (gated[:count] @ self._gates[count:].T).ravel()]
-            moments.append(np.concatenate(products))
-        result = np.stack(moments).astype(np.float64)
-        # The first pair pattern is all that is seen, and its products are single gates.
-        result[0, len(pairs) + len(self._gates) :] *= PRODUCT_DISCOUNT
-        return result
+        count = len(self._token_sources)
+        row = row[self._screen]
+        gated = gates * row
+        products = [pairs @ row, (pairs @ gated.T).ravel(), (gated[:count] @ gates[count:].T).ravel()]
+        return np.concatenate(products).astype(np.float64)
 
     def _parts(self, place: int, pairs: np.ndarray) -> tuple[str, str]:
         """Expressions of the two factors of the product at a place among the moments."""
-        count = len(self.token_sources)
+        count = len(self._token_sources)
         if place < len(pairs):
-            return EVERYTHING, self.pair_sources[pairs[place]]
+            return EVERYTHING, self._pair_sources[pairs[place]]
         place -= len(pairs)
         if place < len(pairs) * 2 * count:
             pair, gate = divmod(place, 2 * count)
-            token = self.token_sources[gate % count]
-            return self.pair_sources[pairs[pair]], token if gate < count else query_side(token)
+            token = self._token_sources[gate % count]
+            return self._pair_sources[pairs[pair]], token if gate < count else query_side(token)
         key, query = divmod(place - len(pairs) * 2 * count, count)
-        return self.token_sources[key], query_side(self.token_sources[query])
-
-    def _words(self, gradient: np.ndarray) -> list[Pattern]:
-        """Lists of tokens whose keys deserve more, or less, on most texts where they occur."""
-        sample = self.scorer.sample
-        texts, types = len(sample.texts), len(self.spellings)
-        per_token = np.bincount(sample.key, weights=gradient, minlength=len(sample.tokens))
-        cell = sample.token_text * types + self._token_type
-        gain = np.bincount(cell, weights=per_token, minlength=texts * types).reshape(texts, types)
-        seen = np.bincount(cell, minlength=texts * types).reshape(texts, types) > 0
-        total = gain.sum(axis=0)
-        sure = (np.abs(total) > 1.5 * np.sqrt((gain**2).sum(axis=0))) & (seen.sum(axis=0) >= 3)
-        found = []
-        for sign in (1, -1):
-            order = [int(t) for t in np.argsort(-sign * total, kind="stable") if sure[t] and sign * total[t] > 0]
-            for length in sorted({min(length, len(order)) for length in WORD_LISTS} - {0}):
-                listed = sorted(self.spellings[t] for t in order[:length])
-                found.append(Pattern(f"np.isin(text.tokens, {listed!r})", True))
-        return found
+        return self._token_sources[key], query_side(self._token_sources[query])
 
 
 def _alike(moments: tuple[float, float], others: tuple[float, float]) -> bool:
@@ -188,9 +151,11 @@ def query_side(source: str) -> str:
 def _product(left: str, right: str) -> str:
     if left == EVERYTHING:
         return right
-    if left in FADING:
-        return f"{left} * ({right})" if " " in right else f"{left} * {right}"
-    return " & ".join(f"({side})" if " " in side and not side.endswith("[:, None]") else side for side in (left, right))
+    graded = {*FADING, *GRADED_PAIRS, *GRADED_TOKENS, *(query_side(source) for source in GRADED_TOKENS)}
+    sign = "*" if left in graded or right in graded else "&"
+    return f" {sign} ".join(
+        f"({side})" if " " in side and not side.endswith("[:, None]") else side for side in (left, right)
+    )
 
 
 def _pair_sources() -> Iterator[str]:
@@ -202,20 +167,27 @@ def _pair_sources() -> Iterator[str]:
         if field.shape == "(n, n)" and field.kind == "bool":
             yield f"text.{field.name}"
             yield f"text.{field.name} & (text.distance > 0)"
-        elif field.shape == "(n, n)" and field.name != "distance":
+        elif field.shape == "(n, n)" and field.kind == "int" and field.name != "distance":
             yield from (f"text.{field.name} == {k}" for k in (0, 1, 2))
         elif field.shape == "(n,)" and field.kind == "bool":
             name = f"text.{field.name}"
-            yield f"{name} & (np.cumsum({name}) == np.cumsum({name})[:, None])"
+            yield f"text.latest({name})"
+            yield f"text.latest({name}) & (text.distance > 0)"
 
 
 def _token_sources() -> Iterator[str]:
     for field in fields():
         if field.shape == "(n,)" and field.kind == "bool":
             yield f"text.{field.name}"
-        elif field.shape == "(n,)":
+        elif field.shape == "(n,)" and field.kind == "int":
             # Indices that count from the text's beginning say little beyond it.
-            tests = ("== 0", "== 1") if field.name in ("position", "word", "sentence") else ("== 0", "== 1", "> 3")
+            tests = (
+                ("== 0", "== 1", "> 15")
+                if field.name == "position"
+                else ("== 0", "== 1")
+                if field.name in ("word", "sentence", "line")
+                else ("== 0", "== 1", "> 3")
+            )
             yield from (f"text.{field.name} {test}" for test in tests)
 
 

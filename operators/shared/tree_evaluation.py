@@ -168,6 +168,8 @@ class Evaluator:
         function = node.func
         if node.keywords or not isinstance(function, ast.Attribute):
             raise Unsupported("a call")
+        if ast.unparse(function) == "text.latest" and len(node.args) == 1:
+            return self._latest(self.value(node.args[0], names))
         if not (isinstance(function.value, ast.Name) and function.value.id == "np"):
             raise Unsupported("a method")
         if function.attr == "isin":
@@ -198,6 +200,15 @@ class Evaluator:
         before = np.searchsorted(self.sample.token_text, self.sample.token_text)
         start = np.where(before > 0, total[before - 1], 0)
         return self._noted("cumsum", [value], Value(total - start, "key", value.key and f"cumsum({value.key})"))
+
+    def _latest(self, value: Value) -> Value:
+        if value.axis != "key" or value.key is None or np.asarray(value.array).dtype != bool:
+            raise Unsupported("the latest of other things than tokens that are marked")
+        place = np.arange(len(self.sample.tokens))
+        begin = np.searchsorted(self.sample.token_text, self.sample.token_text)
+        last = np.maximum.accumulate(np.where(value.array, place, -1))
+        last = np.where(last >= begin, last, -1)
+        return self._remember(f"latest({value.key})", lambda: last[self.sample.query] == self.sample.key, "pair")
 
     def _tril(self, value: Value) -> Value:
         if value.axis != "pair":

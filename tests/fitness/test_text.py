@@ -95,3 +95,49 @@ def test_the_documentation_lists_every_field():
     page = (Path(__file__).parents[2] / "docs" / "programs.md").read_text()
     for field in fields():
         assert f"| `{field.name}` | {field.shape} | {field.kind} | {field.doc} |" in page
+
+
+CODE = Text("def| f|(|a|,| b|=[|0|]|):|\n|   | return| a| +| b|[|0|]".split("|"))
+
+
+def _picked(text, name):
+    return [token for token, marked in zip(text.tokens, getattr(text, name), strict=True) if marked]
+
+
+def test_lines_begin_with_what_is_more_than_white_space():
+    assert CODE.line.tolist() == [0] * 11 + [1] * 8
+    assert _picked(CODE, "starts_line") == ["def", " return"]
+    assert _picked(CODE, "is_blank") == ["\n", "   "]
+    assert CODE.same_line[10, 0]
+    assert not CODE.same_line[11, 10]
+
+
+def test_the_innermost_open_bracket_encloses():
+    keys = [list(np.flatnonzero(row)) for row in CODE.encloses]
+    assert keys[:3] == [[], [], []]
+    assert keys[3:7] == [[2]] * 4
+    assert keys[7:9] == [[6]] * 2
+    assert keys[9] == [2]
+    assert keys[10:17] == [[]] * 7
+    assert keys[17:] == [[16]] * 2
+
+
+def test_signs_and_words_of_code_have_their_classes():
+    assert _picked(CODE, "opens_bracket") == ["(", "=[", "["]
+    assert _picked(CODE, "closes_bracket") == ["]", "):", "]"]
+    assert _picked(CODE, "is_operator") == [" +"]
+    assert _picked(CODE, "is_letter") == [" f", "a", " b", " a", " b"]
+    assert _picked(CODE, "is_content_word") == ["def", " return"]
+    assert _picked(CODE, "has_space") == [" f", " b", "   ", " return", " a", " +", " b"]
+
+
+def test_equal_beginnings_are_of_three_letters():
+    text = Text(["Look", "ing", " looked", " at", " at", " lo", " LOOK"])
+    assert np.argwhere(np.tril(text.same_beginning, -1)).tolist() == [[2, 0], [6, 0], [6, 2]]
+    assert _picked(text, "follows_function_word") == [" at", " lo"]
+
+
+def test_logarithms_begin_at_zero():
+    assert CODE.log_position[0] == 0
+    assert CODE.log_distance[5, 5] == 0
+    assert CODE.log_distance[5, 2] == pytest.approx(np.log(4))
