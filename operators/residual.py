@@ -23,8 +23,18 @@ from operators.shared.syntax_trees import append_line, can_append, changing_line
 from operators.shared.tree_evaluation import Unsupported
 
 # Terms of a program that is begun afresh: drawn anew for every one.
-LENGTHS = (6, 12, 18, 24)
+LENGTHS = (8, 16, 24, 30)
 ADDED = 3
+# What most heads do in part, to begin with: rest on the first token, look near, at the last token and at themselves.
+SKELETON = (
+    "text.is_first",
+    "text.is_first * text.log_position[:, None]",
+    "text.log_distance",
+    "text.distance == 0",
+    "text.distance == 1",
+)
+# Rounds of terms that may gain nothing before growing ends.
+PATIENCE = 2
 # Terms grown beyond the length that is asked for, for pruning to choose from.
 SURPLUS = 1.3
 STEP_EVALUATIONS = 10
@@ -34,7 +44,7 @@ MIN_GAIN = 0.0004
 # Of programs extended, so many begin afresh all the same; the others lose a part of their terms first.
 FRESH = 0.25
 DROPPED = 0.35
-MAX_TERMS = 27
+MAX_TERMS = 33
 FACTOR_TERMS = 3
 MAX_LINES = 8
 MIN_IMPROVEMENT = 0.0005
@@ -65,7 +75,8 @@ class Residual:
 def grow(model: LogLinear, length: int, scorer: FitScorer, rng: np.random.Generator) -> None:
     """Adds patterns, a few at a time, until there are so many or none gains enough."""
     dictionary = dictionary_of(scorer)
-    while len(model) < length:
+    failed = 0
+    while len(model) < length and failed < PATIENCE:
         iou, slope, prediction = model.state()
         wanted = min(ADDED, length - len(model))
         found = dictionary.search(slope, prediction, rng, limit=wanted, known=model.sources)
@@ -76,7 +87,7 @@ def grow(model: LogLinear, length: int, scorer: FitScorer, rng: np.random.Genera
         if model.fit(STEP_EVALUATIONS) < iou + MIN_GAIN * len(found):
             model.keep(np.arange(kept))
             model.coefficients = before
-            return
+            failed += 1
 
 
 def prune(model: LogLinear, length: int) -> None:
@@ -90,6 +101,8 @@ def prune(model: LogLinear, length: int) -> None:
 def _afresh(head: int, scorer: FitScorer, rng: np.random.Generator) -> list[Proposal]:
     length = int(rng.choice(LENGTHS))
     model = LogLinear(scorer, head)
+    model.add(list(SKELETON))
+    model.fit(STEP_EVALUATIONS)
     grow(model, int(SURPLUS * length) + 1, scorer, rng)
     prune(model, length)
     found = _finished(model, "begun afresh")

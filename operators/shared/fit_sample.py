@@ -11,7 +11,7 @@ from fitness.scoring.iou import iou_of_sums
 from fitness.scoring.packing import pack
 from fitness.text.view import Text
 
-MAX_ELEMENTS = 100_000
+MAX_ELEMENTS = 200_000
 
 
 class FitSample:

@@ -24,6 +24,11 @@ FADING = tuple(f"np.exp(-np.abs(text.distance) / {tau})" for tau in (1, 2, 4, 8,
 )
 GRADED_PAIRS = ("text.log_distance", "np.log1p(np.abs(text.word_distance))", "np.sqrt(np.abs(text.distance))")
 GRADED_TOKENS = ("text.log_position", "np.sqrt(text.length)", "np.log1p(text.occurrence)")
+# What is asked of whole numbers.
+TESTS = dict.fromkeys(("word", "sentence", "line"), ("== 0", "== 1")) | {
+    "position": ("== 1", "<= 3", "> 15", "> 40"),
+    "length": ("== 1", "> 3", "> 6"),
+}
 # Candidates of one search that may share a part.
 SHARING = 2
 
@@ -171,8 +176,9 @@ def _pair_sources() -> Iterator[str]:
             yield from (f"text.{field.name} == {k}" for k in (0, 1, 2))
         elif field.shape == "(n,)" and field.kind == "bool":
             name = f"text.{field.name}"
-            yield f"text.latest({name})"
-            yield f"text.latest({name}) & (text.distance > 0)"
+            if field.name != "is_first":  # there is no other
+                yield f"text.latest({name})"
+                yield f"text.latest({name}) & (text.distance > 0)"
 
 
 def _token_sources() -> Iterator[str]:
@@ -180,15 +186,7 @@ def _token_sources() -> Iterator[str]:
         if field.shape == "(n,)" and field.kind == "bool":
             yield f"text.{field.name}"
         elif field.shape == "(n,)" and field.kind == "int":
-            # Indices that count from the text's beginning say little beyond it.
-            tests = (
-                ("== 0", "== 1", "> 15")
-                if field.name == "position"
-                else ("== 0", "== 1")
-                if field.name in ("word", "sentence", "line")
-                else ("== 0", "== 1", "> 3")
-            )
-            yield from (f"text.{field.name} {test}" for test in tests)
+            yield from (f"text.{field.name} {test}" for test in TESTS.get(field.name, ("== 0", "== 1", "> 3")))
 
 
 @lru_cache(maxsize=2)
