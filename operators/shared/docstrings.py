@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fitness.program import Program
 from operators.protocol import Proposal
-from operators.shared.log_linear import Term, read
+from operators.shared.log_linear import ALWAYS, Term, read
 from operators.shared.syntax_trees import expression, to_source
 from operators.shared.tree_evaluation import Unsupported, entry_of
 
@@ -120,15 +121,23 @@ def _told(terms: Sequence[Term]) -> str:
     """A sentence on the largest parts of an exponential of terms, which come first."""
     liked: list[str] = []
     disliked: list[str] = []
+    rests = [term.source for term in terms if term.sink and term.source != ALWAYS and term.coefficient > 0]
     for term in terms:
+        if term.sink:
+            continue
         words, turned = _term_words(expression(term.source), term.coefficient > 0)
         kept = disliked if turned else liked
         if words not in liked + disliked and len(kept) < (TOLD if kept is liked else TOLD - 1):
             kept.append(words)
         if len(liked) == TOLD or len(liked) + len(disliked) >= TOLD + 1:
             break
-    told = f"looks at {_joined(liked)}" if liked else "spreads"
-    return _sentence([told, f"avoids {_joined(disliked)}"] if disliked else [told])
+    parts = [f"looks at {_joined(liked)}" if liked else "spreads"]
+    if any(term.sink for term in terms):
+        # The constant alone says how much rests on the first token for most queries.
+        share = 1 / (1 + math.exp(-sum(term.coefficient for term in terms if term.source == ALWAYS)))
+        why = f", above all from {phrase(expression(rests[0]))}" if rests and rests[0] not in GRADES else ""
+        parts.insert(0 if share > 0.5 else 1, f"rests on the first token{why}")
+    return _sentence([*parts, f"avoids {_joined(disliked)}"] if disliked else parts)
 
 
 def _joined(words: Sequence[str]) -> str:

@@ -151,14 +151,51 @@ class FitSample:
     def iou_and_score_gradient(self, scores: np.ndarray, head: int) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean IoU of exp(scores), (N,) float32 its derivative by each score, and the (N,) prediction."""
         prediction = self.predict_scores(scores)
+        iou, slope = self._row_slopes(prediction, head)
+        kept = prediction * slope
+        kept -= prediction * np.repeat(self.row_sums(kept), self._row_keys)
+        return iou, kept, prediction
+
+    def iou_and_sink_gradient(
+        self, scores: np.ndarray, sinks: np.ndarray, head: int
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """The same where each row puts 1 / (1 + exp(-sink)) on the first token, and the rest as exp(scores) says.
+
+        Args:
+            scores: (N,) scores; those of first tokens are not read.
+            sinks: (rows,) logits.
+            head: flat index of the head.
+
+        Returns:
+            Mean IoU; (N,) derivatives by each score, 0 at first tokens; (rows,) derivatives by each logit; (N,)
+            prediction.
+        """
+        scores = scores.copy()
+        scores[self._starts] = -np.inf
+        rest = self.predict_scores(scores)
+        rest[self._starts] = 0  # a row of one key is on it whatever its weight
+        share = (1 / (1 + np.exp(-np.clip(sinks, -30, 30)))).astype(np.float32)
+        share[self._row_keys == 1] = 1
+        prediction = rest * np.repeat(1 - share, self._row_keys)
+        prediction[self._starts] = share
+        iou, slope = self._row_slopes(prediction, head)
+        moved = rest * slope
+        inner = self.row_sums(moved)
+        by_sink = share * (1 - share) * (slope[self._starts] - inner)
+        by_score = (moved - rest * np.repeat(inner, self._row_keys)) * np.repeat(1 - share, self._row_keys)
+        return iou, by_score, by_sink, prediction
+
+    def _row_slopes(self, prediction: np.ndarray, head: int) -> tuple[float, np.ndarray]:
+        """Mean IoU of a prediction, and (N,) float32 its derivative by each element, sums of rows left free."""
         shared, union = self._shared(prediction, head), self._union(prediction)
         rest = np.maximum(union - shared, 1e-12)
-        slope = (union / rest**2 / len(self.texts)).astype(np.float32)
-        kept = prediction * (prediction < self.attention(head))
-        row_slope = slope[self._row_text]
-        kept *= np.repeat(row_slope, self._row_keys)
-        kept -= prediction * np.repeat(self.row_sums(kept), self._row_keys)
-        return float((shared / rest).mean()), kept, prediction
+        by_row = (union / rest**2 / len(self.texts)).astype(np.float32)[self._row_text]
+        slope = (prediction < self.attention(head)) * np.repeat(by_row, self._row_keys)
+        return float((shared / rest).mean()), slope
+
+    def first_keys(self, flat: np.ndarray) -> np.ndarray:
+        """(rows,) values of (N,) at each row's first key."""
+        return np.asarray(flat[self._starts])
 
     def gradient(self, weights: np.ndarray, head: int) -> np.ndarray:
         """(N,) float32: derivative of the mean IoU by each weight."""

@@ -29,6 +29,7 @@ _DERIVATIVES: dict[str, tuple[float | Callable[..., Any], ...]] = {
     "maximum": (lambda a, b, out: a >= b, lambda a, b, out: b > a),
     "where": (0.0, lambda c, a, b, out: c, lambda c, a, b, out: np.logical_not(c)),
     "index": (1.0,),
+    "row_sum": (1.0,),
 }
 _DERIVATIVES |= {
     "add": _DERIVATIVES["Add"],
@@ -128,6 +129,8 @@ class Differentiator(Evaluator):
                 return float(np.sum(upper * derivative, dtype=np.float64))
             return float(np.dot(upper, np.asarray(derivative, dtype=np.float32)))
         slope = upper if isinstance(derivative, float) and derivative == 1 else upper * derivative
+        if result.axis == "query" and operand.axis == "pair":  # a sum of rows
+            return slope[self.sample.query]
         if result.axis != "pair" or operand.axis == "pair":
             return slope
         if operand.axis == "query":

@@ -60,6 +60,9 @@ class Dictionary:
         queries = [scorer.evaluator.pattern(query_side(source))[self._screen] for source in self._token_sources]
         self._gates = np.concatenate([keys, graded_keys, np.stack(queries)])
         self._squares = np.square(self._pairs), np.square(self._gates)
+        self._properties = np.stack(
+            [sample.first_keys(scorer.evaluator.pattern(query_side(s))) for s in self._token_sources]
+        )
         self.spellings = sorted(set(sample.tokens))
 
     def _evaluated(self, sources: Iterator[str]) -> tuple[list[str], np.ndarray]:
@@ -117,6 +120,26 @@ class Dictionary:
             used.update(set(parts) - {EVERYTHING})
             found.append(source)
         return found
+
+    def search_sink(
+        self, slope: np.ndarray, share: np.ndarray, rng: np.random.Generator, *, limit: int, known: list[str]
+    ) -> list[str]:
+        """The same for properties of the query that tell how much rests on the first token.
+
+        Args:
+            slope: (rows,) derivatives of the IoU by the first token's logit.
+            share: (rows,) what rests on it.
+            rng: leaves out some of the properties.
+            limit: at most so many.
+            known: properties that are not to be found again.
+        """
+        gain = (self._properties @ slope).astype(np.float64)
+        mass = (np.square(self._properties) @ (share * (1 - share))).astype(np.float64)
+        score = gain**2 / np.maximum(mass, 1e-3 * max(float(mass.max()), 1e-9))
+        score[rng.random(len(score)) >= KEPT_PATTERNS] = 0
+        score = np.round(score / max(float(score.max()), 1e-30), 5)
+        order = [self._token_sources[place] for place in np.argsort(-score, kind="stable") if score[place] > 0]
+        return [source for source in order if source not in known][:limit]
 
     def _moments(self, row: np.ndarray, pairs: np.ndarray, gates: np.ndarray) -> np.ndarray:
         """(products,) float64 sums of (N,) values under every product.

@@ -20,7 +20,7 @@ from operators.shared.fit_sample import FitSample
 
 CACHED_ARRAYS = 96
 # Programs beyond these are run, not taken apart: what operators do with one takes time by its size, squared.
-MOST_LINES, MOST_PARTS = 32, 400
+MOST_LINES, MOST_PARTS = 32, 4_000
 
 Axis = Literal["number", "key", "query", "pair"]
 
@@ -166,6 +166,8 @@ class Evaluator:
 
     def _call(self, node: ast.Call, names: dict[str, Value]) -> Value:
         function = node.func
+        if isinstance(function, ast.Attribute) and ast.unparse(node).endswith(".sum(axis=1, keepdims=True)"):
+            return self._row_sum(self.value(function.value, names))
         if node.keywords or not isinstance(function, ast.Attribute):
             raise Unsupported("a call")
         if ast.unparse(function) == "text.latest" and len(node.args) == 1:
@@ -200,6 +202,12 @@ class Evaluator:
         before = np.searchsorted(self.sample.token_text, self.sample.token_text)
         start = np.where(before > 0, total[before - 1], 0)
         return self._noted("cumsum", [value], Value(total - start, "key", value.key and f"cumsum({value.key})"))
+
+    def _row_sum(self, value: Value) -> Value:
+        if value.axis != "pair":
+            raise Unsupported("a sum of rows of less than (n, n)")
+        key = value.key and f"row_sum({value.key})"
+        return self._noted("row_sum", [value], Value(self.sample.query_sums(value.array), "query", key))
 
     def _latest(self, value: Value) -> Value:
         if value.axis != "key" or value.key is None or np.asarray(value.array).dtype != bool:

@@ -79,15 +79,16 @@ def test_a_perfect_parent_is_not_multiplied(view):
     assert not [each for each in proposals if "weights *" in each.source]
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "def program(text):\n    if text.n > 3:\n        return 1.0 * text.same\n    return text.distance >= 0\n",
-        "def program(text):\n    raise ValueError('no')\n",
-    ],
-)
-def test_parents_that_cannot_be_extended_give_nothing(view, source):
-    assert Residual().propose(request("L0H0", Program.parse(source)), view) == []
+def test_a_parent_that_cannot_be_extended_is_left_alone(view):
+    source = "def program(text):\n    if text.n > 3:\n        return 1.0 * text.same\n    return text.distance >= 0\n"
+    for seed in range(6):
+        for proposal in Residual().propose(request("L0H0", Program.parse(source), seed=(0, seed)), view):
+            assert "if text.n" not in proposal.source
+
+
+def test_a_parent_that_fails_gives_nothing(view):
+    parent = Program.parse("def program(text):\n    raise ValueError('no')\n")
+    assert Residual().propose(request("L0H0", parent), view) == []
 
 
 def test_programs_stay_short(view):
@@ -97,16 +98,17 @@ def test_programs_stay_short(view):
         for proposal in found:
             terms = read(ast.parse(proposal.source))
             assert len(terms) <= MAX_TERMS
-            assert len(ast.parse(proposal.source).body[0].body) <= 12
+            assert len(ast.parse(proposal.source).body[0].body) <= 17
         parent = found[0].program if found else parent
 
 
 def test_pruning_keeps_the_terms_that_matter(view):
     scorer = fit_scorer(view)
-    model = LogLinear(scorer, HEADS.index("L0H1"), [Term("text.is_name", 2.0), Term("text.is_comma", 0.01)])
+    found = [Term("text.is_name", 2.0), Term("text.is_comma", 0.01)]
+    model = LogLinear(scorer, HEADS.index("L0H1"), found, base=np.zeros(len(scorer.sample.row), dtype=np.float32))
     model.fit(20)
     prune(model, 1)
-    assert model.sources == ["text.is_name"]
+    assert [term.source for term in model.terms] == ["text.is_name"]
     assert model.coefficients[0] == pytest.approx(np.log(10), rel=0.15)
 
 
@@ -130,11 +132,14 @@ def test_the_docstring_says_what_the_program_does(view):
         [Term("text.is_name", 1.5), Term("text.same & text.is_comma[:, None]", -0.25), Term("text.log_distance", -2.0)],
         [Term("text.is_name", -1.5)],
         [Term(f"text.distance == {k}", k - 4.5) for k in range(9)],
+        [Term("text.is_name", -1.5), Term("1", 2.0, sink=True)],
+        [Term("text.same", 1.0), Term("1", -2.0, sink=True), Term("text.is_comma", -0.5, sink=True)],
         [Term("text.log_distance * text.is_first", 0.5), Term("text.latest(text.is_quote) & text.is_name", 1.0)],
     ],
 )
-def test_terms_survive_writing_and_reading(terms):
-    assert read(write(terms)) == terms
+@pytest.mark.parametrize("causal", [True, False])
+def test_terms_survive_writing_and_reading(terms, causal):
+    assert read(write(terms, causal=causal)) == terms
 
 
 @pytest.mark.parametrize(
@@ -150,13 +155,38 @@ def test_programs_of_other_kinds_are_not_read(body):
     assert read(ast.parse(f"def program(text):\n    {body}\n")) is None
 
 
-def test_the_gradient_by_scores_is_that_of_finite_differences(view):
+FIRST = [Term("1", 0.5, sink=True), Term("text.is_name", -1.0, sink=True)]
+
+
+@pytest.mark.parametrize("sinks", [[], FIRST], ids=["joint", "apart"])
+def test_derivatives_by_coefficients_are_those_of_finite_differences(view, sinks):
     scorer, head = fit_scorer(view), HEADS.index("L0H1")
-    model = LogLinear(scorer, head, [Term("text.is_name", 1.0), Term("text.log_distance", -0.3)])
-    _, slope, _ = model.state()
-    values = scorer.evaluator.pattern("text.is_name")
-    ious = []
-    for coefficient in (1.002, 0.998):
-        model.coefficients = np.array([coefficient, -0.3])
-        ious.append(model.state()[0])
-    assert float(values @ slope) == pytest.approx((ious[0] - ious[1]) / 0.004, rel=0.05)
+    base = None if sinks else np.zeros(len(scorer.sample.row), dtype=np.float32)
+    terms = [Term("text.is_name", 1.0), Term("text.log_distance", -0.3), *sinks]
+    _, by_score, by_sink, _ = LogLinear(scorer, head, terms, base).state()
+    for place, term in enumerate(terms):
+        if not term.sink:
+            slope = float(scorer.evaluator.pattern(term.source) @ by_score)
+        elif term.source == "1":
+            slope = float(by_sink.sum())
+        else:
+            slope = float(scorer.sample.first_keys(scorer.evaluator.pattern(f"({term.source})[:, None]")) @ by_sink)
+        ious = []
+        for step in (0.002, -0.002):
+            moved = [Term(t.source, t.coefficient + step * (i == place), t.sink) for i, t in enumerate(terms)]
+            ious.append(LogLinear(scorer, head, moved, base).state()[0])
+        assert slope == pytest.approx((ious[0] - ious[1]) / 0.004, rel=0.05, abs=2e-4)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_is_written_predicts_what_was_fitted(causal):
+    here, sandbox = make_view(causal)
+    with sandbox:
+        scorer = fit_scorer(here)
+        terms = [Term("text.is_name", 1.0), Term("text.same & (text.distance > 0)", 2.0), *FIRST]
+        fitted = LogLinear(scorer, 0, terms).state()[-1]
+        tree = write(terms, causal=causal)
+        run = here.predictions(Program.parse(ast.unparse(tree)))
+        assert isinstance(run, np.ndarray)
+        assert np.allclose(run[scorer.sample.index], fitted, atol=1e-5)
+        assert np.allclose(scorer.prediction(tree), fitted, atol=1e-5)
