@@ -187,11 +187,11 @@ class FitSample:
 
     def _row_slopes(self, prediction: np.ndarray, head: int) -> tuple[float, np.ndarray]:
         """Mean IoU of a prediction, and (N,) float32 its derivative by each element, sums of rows left free."""
-        shared, union = self._shared(prediction, head), self._union(prediction)
-        rest = np.maximum(union - shared, 1e-12)
-        by_row = (union / rest**2 / len(self.texts)).astype(np.float32)[self._row_text]
+        shared, total = self._shared(prediction, head), self._total(prediction)
+        by_text = total / np.maximum(total - shared, 1e-12) ** 2 / len(self.texts)
+        by_row = by_text.astype(np.float32)[self._row_text]
         slope = (prediction < self.attention(head)) * np.repeat(by_row, self._row_keys)
-        return float((shared / rest).mean()), slope
+        return float(iou_of_sums(shared, total).mean()), slope
 
     def first_keys(self, flat: np.ndarray) -> np.ndarray:
         """(rows,) values of (N,) at each row's first key."""
