@@ -24,7 +24,7 @@ ARGUMENTS = ["--fractions", "0,0.5", "--random-orders", "2", "--measure-heads", 
 
 
 def wait_for_lines(file, lines):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if file.is_file() and len(file.read_text(errors="replace").splitlines()) >= lines:
             return
