@@ -58,7 +58,7 @@ class SecondServer:
     def _gives(self, program: Program, seen: Mapping[int, int], wanted: Sequence[int]) -> bool:
         outcome = self._sandbox.run(program, [self._texts - index for index in wanted])
         if not outcome.ok:
-            # A failure of ours says nothing about the program.
+            # An internal error says nothing about the program.
             return outcome.failure is FailureKind.INTERNAL
         found = marks(outcome.weights, range(len(wanted)))
         return all(found[place] == seen[index] for place, index in enumerate(wanted))

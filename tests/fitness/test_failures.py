@@ -17,6 +17,7 @@ TOLD = {
     "timeout": SECRET,
     "early exit": "",
     "crash": "",
+    "impure": SECRET,
     "degenerate": SECRET,
     "too long": SECRET,
     "cut off": SECRET,
@@ -45,7 +46,7 @@ def test_every_kind_says_what_a_prompt_may_quote():
 
 def test_failures_of_programs_are_repairable_and_no_others():
     kinds = {"bad shape", "bad values", "early exit", "syntax", "rejected", "exception", "memory", "timeout"}
-    assert {str(kind) for kind in FailureKind if kind.repairable} == kinds | {"degenerate"}
+    assert {str(kind) for kind in FailureKind if kind.repairable} == kinds | {"impure", "degenerate"}
 
 
 @pytest.mark.parametrize(
