@@ -72,7 +72,7 @@ def fit_by_line_searches(tree: ast.Module, head: int, scorer: FitScorer, limit: 
             best, best_iou = values, iou
         return -iou
 
-    minimize(loss, np.zeros(len(start)), method="Powell", options={"maxfev": limit, "xtol": 0.02, "ftol": 4e-5})
+    minimize(loss, np.zeros(len(start)), method="Powell", options={"maxfev": limit, "xtol": 0.02, "ftol": 1e-4})
     return _read(fitted, numbers, start, best, best_iou, lambda: score(fitted, head))
 
 
@@ -99,7 +99,7 @@ def _climb(
         return -iou, -np.nan_to_num(differentiator.gradient(slope) * values)
 
     bounds = [(-REACH, REACH)] * len(start)
-    options = {"maxfun": limit, "maxiter": limit, "ftol": 4e-5, "gtol": 1e-6}
+    options = {"maxfun": limit, "maxiter": limit, "ftol": 1e-5, "gtol": 1e-6}
     minimize(loss, np.zeros(len(start)), method="L-BFGS-B", jac=True, bounds=bounds, options=options)
     return best, best_iou
 
