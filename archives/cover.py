@@ -188,7 +188,7 @@ def hardest_first(cover: Cover, costs: np.ndarray) -> list[int]:
     return chosen
 
 
-def prune(cover: Cover, costs: np.ndarray, selected: list[int]) -> list[int]:
+def prune_cover(cover: Cover, costs: np.ndarray, selected: list[int]) -> list[int]:
     """Reverse delete: drops, dearest first, programs whose heads are all covered by others; the rest is irredundant."""
     depth = cover.depth(np.array(selected, dtype=np.int64))
     kept = set(selected)
@@ -234,7 +234,7 @@ def iterated_greedy(
         open_heads = cover.depth(np.array(kept, dtype=np.int64)) == 0
         # The exponent wanders between "most heads" and "most heads per character"; noise lets near ties through.
         noisy = costs ** rng.uniform(0, 0.5) * rng.uniform(1, 1.5, size=cover.programs)
-        candidate = prune(cover, costs, kept + counting_greedy(cover, noisy, open_heads))
+        candidate = prune_cover(cover, costs, kept + counting_greedy(cover, noisy, open_heads))
         value = _value(costs, candidate)
         # Dearer covers of equal size are kept too: they are the way out of a dead end, and the best one is remembered.
         if len(candidate) <= len(current):
@@ -262,7 +262,7 @@ def solve(cover: Cover, costs: np.ndarray, *, seed: int, rounds: int | None = No
     """
     equal = np.ones(cover.programs)
     constructions = (counting_greedy(cover, equal), counting_greedy(cover, costs), hardest_first(cover, costs))
-    pruned = [prune(cover, costs, selected) for selected in constructions]
+    pruned = [prune_cover(cover, costs, selected) for selected in constructions]
     start = min(pruned, key=lambda selected: _value(costs, selected))
     rng = np.random.default_rng(seed)
     rounds = rounds_for(cover, len(start)) if rounds is None else rounds

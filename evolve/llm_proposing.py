@@ -16,7 +16,7 @@ from fitness.errors import UserError
 from operators.llm.client.calls import Message, conversation
 from operators.llm.client.client import Client
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown
-from operators.llm.replies import read
+from operators.llm.replies import read_reply
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Proposal
 
@@ -117,7 +117,7 @@ class Asker:
         with self._lock:
             self.cached += reply.cached
             self._told_down = False
-        found = read(reply.text, reply.finish)
+        found = read_reply(reply.text, reply.finish)
         return [_candidate(slot, index, part, reply.key) for index, part in enumerate(found)]
 
     def _wait_for(self, entry: LlmModel, down: EndpointDown) -> None:

@@ -40,7 +40,7 @@ class _Block:
     closed: bool
 
 
-def read(text: str, finish: str = "stop") -> list[Proposal | Failure]:
+def read_reply(text: str, finish: str = "stop") -> list[Proposal | Failure]:
     """Finds the programs of a reply.
 
     Args:

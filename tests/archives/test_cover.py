@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archives.cover import Cover, counting_greedy, hardest_first, iterated_greedy, prune, rounds_for, solve
+from archives.cover import Cover, counting_greedy, hardest_first, iterated_greedy, prune_cover, rounds_for, solve
 from archives.exact import exact_cover, lower_bound
 
 
@@ -62,7 +62,7 @@ def test_every_method_covers_and_pruned_covers_are_irredundant(case):
     cover = Cover.from_matrix(matrix)
     for selected in (counting_greedy(cover, costs), hardest_first(cover, costs)):
         assert is_cover(matrix, selected)
-        for pruned in (prune(cover, costs, selected), solve(cover, costs, seed=0, rounds=20)):
+        for pruned in (prune_cover(cover, costs, selected), solve(cover, costs, seed=0, rounds=20)):
             assert is_cover(matrix, pruned)
             for program in pruned:
                 assert not is_cover(matrix, [p for p in pruned if p != program])
@@ -73,7 +73,7 @@ def test_every_method_covers_and_pruned_covers_are_irredundant(case):
 def test_iterated_greedy_never_makes_a_cover_worse_and_repeats_itself(case):
     matrix, costs = case
     cover = Cover.from_matrix(matrix)
-    start = prune(cover, costs, hardest_first(cover, costs))
+    start = prune_cover(cover, costs, hardest_first(cover, costs))
     runs = [iterated_greedy(cover, costs, start, rounds=15, rng=np.random.default_rng(4)) for _ in range(2)]
     assert runs[0] == runs[1]
     assert (len(runs[0]), costs[runs[0]].sum()) <= (len(start), costs[sorted(start)].sum())
@@ -96,7 +96,7 @@ def test_bounds_hold_and_greedy_keeps_its_guarantee(case):
 def test_without_time_the_exact_answer_is_the_known_cover_with_a_bound():
     matrix, costs = instance(1, 80, 80, 0.08)
     cover = Cover.from_matrix(matrix)
-    known = prune(cover, costs, hardest_first(cover, costs))
+    known = prune_cover(cover, costs, hardest_first(cover, costs))
     answer = exact_cover(cover, costs, known, seconds=1e-6)
     assert answer.selected is None
     assert 1 <= lower_bound(cover, len(known)) <= answer.lower_bound < len(known)

@@ -10,7 +10,7 @@ from fit_scene import make_view
 
 from fitness.adapter import adapt
 from fitness.program import MAX_DEPTH, MAX_NODES, Program, ProgramError
-from operators.llm.replies import MAX_REPLY_CHARACTERS, read
+from operators.llm.replies import MAX_REPLY_CHARACTERS, read_reply
 from operators.protocol import Parent, Request
 from operators.registry import OFFLINE_OPERATORS, get_operator
 
@@ -86,7 +86,7 @@ def walk_everything():
             adapt(source)
     for reply in REPLIES.values():
         for finish in ("stop", "length"):
-            assert read(reply, finish)
+            assert read_reply(reply, finish)
 
 
 @pytest.mark.slow

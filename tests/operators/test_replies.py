@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.program import Program
-from operators.llm.replies import MAX_CANDIDATES, read
+from operators.llm.replies import MAX_CANDIDATES, read_reply
 from operators.protocol import Failure, Proposal
 
 ONE = 'def program(text):\n    """Looks back."""\n    return 1.0 * (text.distance == 1)'
@@ -14,11 +14,11 @@ TWO = "import numpy as np\n\ndef program(text):\n    return np.exp(-text.distanc
 
 
 def sources(text, finish="stop"):
-    return [found.source.strip() for found in read(text, finish) if isinstance(found, Proposal)]
+    return [found.source.strip() for found in read_reply(text, finish) if isinstance(found, Proposal)]
 
 
 def kinds(text, finish="stop"):
-    return [found.kind if isinstance(found, Failure) else "program" for found in read(text, finish)]
+    return [found.kind if isinstance(found, Failure) else "program" for found in read_reply(text, finish)]
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_helper_stays_with_its_program():
 
 
 def test_no_more_candidates_than_a_few_are_taken():
-    assert len(read(f"```python\n{ONE}\n```\n" * 30)) == MAX_CANDIDATES
+    assert len(read_reply(f"```python\n{ONE}\n```\n" * 30)) == MAX_CANDIDATES
 
 
 def test_the_docstring_becomes_the_note():
-    assert read(f"```python\n{ONE}\n```")[0].note == "Looks back."
+    assert read_reply(f"```python\n{ONE}\n```")[0].note == "Looks back."
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_is_no_program_is_a_failure_of_its_kind(reply, finish, expected):
 
 
 def test_a_syntax_error_has_its_line():
-    (failure,) = read("```python\nimport re\n\ndef program(text):\n    return (1\n```")
+    (failure,) = read_reply("```python\nimport re\n\ndef program(text):\n    return (1\n```")
     assert (failure.kind, failure.line) == ("syntax", 4)
 
 
@@ -114,7 +114,7 @@ def test_nothing_of_a_reply_is_run(tmp_path):
     target = tmp_path / "ran"
     code = f"open({str(target)!r}, 'w')"
     for reply in (f"```python\n{code}\n{ONE}\n```", f"{ONE}\n{code}", f"```python\n{ONE}\n    {code}\n```", code):
-        read(reply)
+        read_reply(reply)
     assert not target.exists()
 
 
@@ -136,7 +136,7 @@ def test_code_made_to_break_the_parser_is_a_failure(body):
 
 @given(st.text(alphabet="`~ \npythondefrgam(tx):1=\"'#<>k/", max_size=200), st.sampled_from(["stop", "length"]))
 def test_any_text_gives_programs_that_parse_or_failures(text, finish):
-    found = read(text, finish)
+    found = read_reply(text, finish)
     assert found
     for each in found:
         assert isinstance(each, Failure) or Program.parse(each.source)

@@ -29,7 +29,7 @@ from operators.llm.client.calls import Message
 from operators.llm.client.client import Client
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown
 from operators.llm.prompt_check import examples
-from operators.llm.replies import read
+from operators.llm.replies import read_reply
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
@@ -208,7 +208,7 @@ def _ask(client: Client, model: LlmModel, operator: str, messages: list[Message]
         raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to resume") from None
     except CallFailed as failed:
         return _Reply((), (), failed.kind, 0, 0, 0.0)
-    parts = read(reply.text, reply.finish)
+    parts = read_reply(reply.text, reply.finish)
     sources = tuple(part.source for part in parts if not isinstance(part, Failure))
     failures = tuple(part.kind for part in parts if isinstance(part, Failure))
     return _Reply(sources, failures, "", reply.prompt_tokens, reply.completion_tokens, reply.cost_usd)
