@@ -208,7 +208,7 @@ def test_score_takes_the_library_of_a_run_back(finished, tmp_path, headscribe):
         (["model=no/such/folder"], "model"),
         (["texts=no.txt"], "no file 'no.txt'"),
         (["splits.fit=4000"], "different texts, but splits ask for"),
-        (["max_tokens=100000"], "set at most 256"),
+        (["max_tokens=100000", "texts=python-code"], "set at most 256"),
         (["parallel.backend=lokee"], "joblib has no backend 'lokee'"),
     ],
 )
