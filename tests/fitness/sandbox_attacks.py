@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sandbox_evasions import BY_VALUE
+
 _WON = "    return np.full((text.n, text.n), 42.0)\n"
 _PLAIN = "    return np.ones((text.n, text.n))\n"
 
@@ -539,5 +541,5 @@ _EVASIONS = _group(
 )
 ATTACKS: list[Attack] = [
     *(_LOOPS + _MEMORY + _BOMBS + _FILES + _ENVIRONMENT + _NETWORK + _KILLING + _LIMITS + _DESCRIPTORS + _EXITS),
-    *(_STALE + _SECRETS + _PATCHING + _VALUES + _EVASIONS),
+    *(_STALE + _SECRETS + _PATCHING + _VALUES + _EVASIONS + _group("evasions", BY_VALUE)),
 ]

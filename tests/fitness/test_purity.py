@@ -15,10 +15,10 @@ TEXTS = [Text([f" {WORDS[(5 * i + j) % len(WORDS)]}" for j in range(6 + 3 * i)])
 LIMITS = Limits(cpu_seconds=2)
 
 
-@pytest.fixture(scope="module")
-def servers():
-    second = SecondServer(TEXTS, mode="strict", limits=LIMITS)
-    with Sandbox(TEXTS, limits=LIMITS) as first:
+@pytest.fixture(scope="module", params=["strict", "degraded"])
+def servers(request):
+    second = SecondServer(TEXTS, mode=request.param, limits=LIMITS)
+    with Sandbox(TEXTS, mode=request.param, limits=LIMITS) as first:
         yield first, second
     second.close()
 
