@@ -24,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fitness"
 
 import varied_programs
 
-from fitness.program import Program
+from fitness.program import Program, parse_tree
 from fitness.sandbox import Limits, Sandbox
 from fitness.sandbox.namespace import Namespace
+from fitness.sandbox.static_check import check_source
 from fitness.scoring.contract import check_weights
+from fitness.scoring.purity import SecondServer, marks, sample
 from fitness.text.view import Text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,6 +181,33 @@ def agreement() -> None:
     print(f"  {same} of {len(programs)} agree: {predictions} bit for bit, {failures} in how they fail")
 
 
+def second_runs(number: int = 200) -> None:
+    """Prints what a second run costs beside a first one, and the static check with its guards beside parsing."""
+    texts, program = inputs(), Program.parse(TYPICAL)
+    second = SecondServer(texts, mode="strict", limits=Limits())
+    with Sandbox(texts) as sandbox:
+        weights = sandbox.run(program).weights
+        seen = marks(weights, sample(program, len(texts)))
+        assert second.repeats(program, seen)
+        pids = sandbox.server_pid, second.server_pid
+        spent = []
+        for task in (lambda: sandbox.run(program), lambda: second.repeats(program, seen)):
+            begin = cpu() + sum(map(server_cpu, pids))
+            for _ in range(number):
+                task()
+            spent.append(1000 * (cpu() + sum(map(server_cpu, pids)) - begin) / number)
+    second.close()
+    print(f"  first run {spent[0]:.2f} ms CPU, second run {spent[1]:.2f} ms: {spent[1] / spent[0]:.2f} of the first")
+    begin = time.process_time()
+    for _ in range(number):
+        parse_tree(TYPICAL)
+    parsed = time.process_time()
+    for _ in range(number):
+        check_source(parse_tree(TYPICAL), guard=True)
+    checked = time.process_time() - parsed
+    print(f"  parsing {1e3 * (parsed - begin) / number:.2f} ms, with check and guards {1e3 * checked / number:.2f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each measurement")
@@ -208,6 +237,8 @@ def main() -> None:
         used = (cpu() + server_cpu(sandbox.server_pid) - start) / 500
     child = statistics.median(children)
     print(f"  {1e3 * used:.2f} ms CPU, of which {1e3 * child:.2f} in the child; {1e3 * wall:.2f} ms on the clock")
+    print("\nsecond runs, for programs that would become elites: 5 texts in another order")
+    second_runs()
     print("\nbare against confined")
     agreement()
     if arguments.soak:

@@ -7,7 +7,7 @@ import random
 
 # Python hands out small objects in steps of 16 bytes, from pools of one size each.
 _SIZES = range(1, 480, 16)
-_MOST_EACH = 40
+_MOST_EACH = 20
 # glibc: what is allocated is filled with the complement of this byte.
 _M_PERTURB = -6
 

@@ -16,8 +16,9 @@ from fitness.program import Program
 from fitness.sandbox import Limits, Mode, Sandbox
 from fitness.text.view import Text
 
-# Texts of a split on which a program that would become an elite is run again, and how many of them alone.
-SAMPLED, ALONE = 6, 1
+# Texts of a split on which a program that would become an elite is run again. The first of them has none before it, as
+# alone; further ones may be run alone as well.
+SAMPLED, ALONE = 5, 0
 IMPURE = (
     "gave other weights for the same text when run again: weights must follow from the text alone, not from addresses "
     "(sets of functions, str of objects), memory never written, or earlier texts"
@@ -49,6 +50,11 @@ class SecondServer:
         # Backwards, and after a text of our own: neither place nor neighbour is the same as in the first server.
         self._sandbox = Sandbox([_BEFORE, *reversed(texts)], mode=mode, limits=limits, shuffled=True)
         self._texts = len(texts)
+
+    @property
+    def server_pid(self) -> int:
+        """Process id of its fork server."""
+        return self._sandbox.server_pid
 
     def repeats(self, program: Program, seen: Mapping[int, int], alone: int = ALONE) -> bool:
         """Whether a program gives the weights of these marks again: in another order, some texts alone."""
