@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 COSTLIEST = 10
-LARGEST_PERCENT = 10_000
+ROUND_PERCENT, LARGEST_PERCENT = 100, 100_000
 
 
 def render_perplexity(result: dict[str, Any]) -> list[RenderableType]:
@@ -45,26 +45,37 @@ def _curves(result: dict[str, Any]) -> list[RenderableType]:
         title = f"{row['fraction']:.0%} of the heads ({row['heads']}) replaced"
         table = Table(title=title, title_justify="left")
         table.add_column("in their place")
-        for name in ("draws", perplexity["measure"], "more", "95 % interval", "by text", "recovered"):
-            table.add_column(name, justify="right")
+        for name in (perplexity["measure"], "more (95 %)", "recovered"):
+            table.add_column(name, justify="right", no_wrap=True)
         for name, numbers in sorted(row["conditions"].items(), key=lambda item: item[1]["perplexity"]):
             harmful = numbers["increase_percent_interval"][0] > 0
             share = row["recovered"].get(name, {}).get("value") if harmful else None
-            label = name.replace("_", " ")
+            label = name.replace("_", " ") + (f" ×{numbers['draws']}" if numbers["draws"] > 1 else "")
+            low, high = map(_percent, numbers["increase_percent_interval"])
             table.add_row(
                 f"[bold]{label}[/bold]" if name == "programs" else label,
-                str(numbers["draws"]),
                 _number(numbers["perplexity"]),
-                _percent(numbers["increase_percent"]),
-                " to ".join(map(_percent, numbers["increase_percent_interval"])),
-                _percent(numbers["text_increase_percent"]),
+                f"{_percent(numbers['increase_percent'])} % ({low}, {high})",
                 "" if share is None else f"{share:.0%}",
             )
-        lines.append(table)
-        if "programs_minus_mean_table" in row:
-            found = row["programs_minus_mean_table"]
-            low, high = found["interval"]
-            says = f"{found['says']} ({found['value']:+.4f} nats per token, 95 %: {low:+.4f} to {high:+.4f})"
+        lines += [table, *_verdicts(row)]
+    return lines
+
+
+def _verdicts(row: dict[str, Any]) -> list[RenderableType]:
+    """What one fraction says in words: of texts one by one, and of programs against tables."""
+    by_text = row["conditions"]["programs"]
+    low, high = map(_percent, by_text["text_increase_percent_interval"])
+    lines: list[RenderableType] = [
+        f"a text's perplexity under programs: {_percent(by_text['text_increase_percent'])} % on average ({low}, {high})"
+    ]
+    for key, heads in (
+        ("programs_minus_mean_table", "on these heads"),
+        ("random_order_minus_mean_table", "in random order"),
+    ):
+        if key in row:
+            low, high = row[key]["interval"]
+            says = f"{heads}, {row[key]['says']}: {row[key]['value']:+.4f} nats per token ({low:+.4f}, {high:+.4f})"
             lines.append(f"[red]{says}[/red]" if low > 0 else says)
     return lines
 
@@ -120,7 +131,10 @@ def _number(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"over {LARGEST_PERCENT:,} %" if value > LARGEST_PERCENT else f"{value:+.1f} %"
+    """A change in per cent, without its sign of percentage; short where it is large."""
+    return (
+        f"{value:+.1f}" if abs(value) < ROUND_PERCENT else f"{value:+,.0f}" if value < LARGEST_PERCENT else "over 1e5"
+    )
 
 
 def render_tasks(result: dict[str, Any]) -> list[RenderableType]:

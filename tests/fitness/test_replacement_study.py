@@ -350,6 +350,14 @@ def test_programs_are_told_from_tables_in_words_only_beyond_noise(result):
     assert result["perplexity"]["by_fraction"][0]["programs_minus_mean_table"]["says"].endswith("beyond noise")
 
 
+def test_tables_are_measured_on_heads_that_nobody_chose_as_well(result):
+    row, everything = result["perplexity"]["by_fraction"][2:4]
+    assert row["conditions"]["mean_table_random_order"]["draws"] == 3
+    assert everything["mean_table_random_order"] == pytest.approx(everything["mean_table"])
+    losses = [np.log(result["perplexity"]["by_fraction"][3][name]) for name in ("programs", "mean_table")]
+    assert everything["random_order_minus_mean_table"]["value"] == pytest.approx(losses[0] - losses[1])
+
+
 def test_text_increase_is_the_mean_over_texts_of_each_texts_increase(result, model, tokenizer, texts):
     source, best = model_zoo.run_directly(), by_iou(ASSIGNMENT, IOU)[:3]
     ratios = [

@@ -14,6 +14,8 @@ from fitness.replacement.studies.bench import Bench
 from fitness.replacement.studies.conditions import ABLATIONS, MEAN_TABLE, PROGRAMS, Condition, all_conditions
 
 RANDOM_ORDER, LEAST_COST = "random_order", "least_cost"
+# Mean tables on the heads of the random orders: programs chose the order by IoU, and no table had a say in it.
+RANDOM_TABLE = "mean_table_random_order"
 # Numbers of heads that keep their own attention while programs stand in all others' places.
 KEPT = (0, 3, 30)
 
@@ -38,6 +40,9 @@ def fraction_conditions(bench: Bench, cheapest: Sequence[Head] | None) -> dict[P
             found[condition.name, condition.draw, count] = condition.on(bench.order[:count])
         for draw, order in enumerate(orders):
             found[RANDOM_ORDER, draw, count] = own.on(order[:count])
+            if MEAN_TABLE in explanation.fitted:
+                table = Condition(MEAN_TABLE, explanation.fitted[MEAN_TABLE])
+                found[RANDOM_TABLE, draw, count] = table.on(order[:count])
         if cheapest is not None:
             found[LEAST_COST, 0, count] = own.on(cheapest[:count])
     return found
@@ -87,7 +92,8 @@ def row_of(bench: Bench, here: Mapping[str, Sequence[Losses]], original: Losses)
         if name in here
     }
     if MEAN_TABLE in here:
-        row["programs_minus_mean_table"] = against_table(bench, here)
+        row["programs_minus_mean_table"] = against_table(bench, here[PROGRAMS], here[MEAN_TABLE])
+        row["random_order_minus_mean_table"] = against_table(bench, here[RANDOM_ORDER], here[RANDOM_TABLE])
     return row
 
 
@@ -109,9 +115,9 @@ def condition_numbers(bench: Bench, draws: Sequence[Losses], original: Losses) -
     }
 
 
-def against_table(bench: Bench, here: Mapping[str, Sequence[Losses]]) -> Row:
+def against_table(bench: Bench, programs: Sequence[Losses], tables: Sequence[Losses]) -> Row:
     """Loss of programs minus loss of mean tables in nats per token, paired by text, and what it says in words."""
-    value, (low, high) = bench.resampler.difference(here[MEAN_TABLE], here[PROGRAMS])
+    value, (low, high) = bench.resampler.difference(tables, programs)
     if low > 0:
         says = "programs cost more than mean tables"
     elif high < 0:

@@ -10,7 +10,7 @@ from fitness.errors import UserError
 STAGES = ("fractions", "layers", "heads", "order")
 FRACTIONS = (0.0, 0.25, 0.5)
 # Conditions of one fraction: those that are drawn several times, and all others.
-DRAWN, SINGLE = 4, 11
+DRAWN, SINGLE = 5, 11
 # A backward pass that gives no gradients of parameters, in forward passes; an estimate of costs makes two of them.
 BACKWARD = 2.0
 ESTIMATE = 1 + 2 * BACKWARD
