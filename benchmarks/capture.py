@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from fitness.models.capture import _capture_batches, all_cores, batches, read_all
+from fitness.models.capture import capture_batches, all_cores, batches, read_all
 from fitness.models.loading import Reader, load
 from fitness.models.observe import forward_options, inspect_heads
 from fitness.models.source import locate
@@ -52,7 +52,7 @@ def main() -> None:
 
     def captured() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            _capture_batches(Path(folder), model, texts, found, lambda done, total: None)
+            capture_batches(Path(folder), model, texts, found, lambda done, total: None)
 
     ways: dict[str, Callable[[], None]] = {
         "eager forward pass": lambda: forward(use_cache=False),

@@ -108,7 +108,7 @@ def _capture_into(
     with all_cores():
         found = inspect_heads(model)
         progress(0, len(texts))
-        _capture_batches(folder, model, texts, found, progress)
+        capture_batches(folder, model, texts, found, progress)
     _write_facts(folder, source, loaded, texts, found, {"max_tokens": max_tokens, "truncated": truncated})
 
 
@@ -138,10 +138,18 @@ def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS) -> list[lis
     return sorted(found)
 
 
-def _capture_batches(
+def capture_batches(
     folder: Path, model: PreTrainedModel, texts: Sequence[Text], found: HeadMap, progress: Progress
 ) -> None:
-    """Writes all texts' blocks that are not there yet."""
+    """Writes all texts' blocks that are not there yet.
+
+    Args:
+        folder: the folder in the making.
+        model: the model.
+        texts: all texts, in the order of their blocks.
+        found: the model's heads.
+        progress: called with the number of texts done and of all texts, after every batch.
+    """
     done = 0
     with FinishedBatches(folder, [text.n for text in texts], found.total, causal=found.causal) as finished:
         for batch in batches([text.n for text in texts]):
