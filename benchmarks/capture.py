@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from fitness.models.capture import capture_batches, all_cores, batches, read_all
+from fitness.models.capture import all_cores, batches, capture_batches, read_all
 from fitness.models.loading import Reader, load
 from fitness.models.observe import forward_options, inspect_heads
 from fitness.models.source import locate
