@@ -103,8 +103,6 @@ def _capture_into(
         raise UserError(
             f"max_tokens: a text has {longest} tokens, but the model takes {context}; set at most {context}"
         )
-    if truncated:
-        log.info("%d of %d texts are longer than %d tokens and were cut", truncated, len(texts), max_tokens)
     with all_cores():
         found = inspect_heads(model)
         progress(0, len(texts))
