@@ -3,20 +3,22 @@
 A program is an exponential of a sum of patterns, in one of two forms (`operators.shared.log_linear`). They are added
 where the gradient of the IoU on the fit split is largest, several at a time, and all coefficients are fitted anew; then
 those that move the prediction least are taken out again. That is orthogonal matching pursuit (Pati, Rezaiifar and
-Krishnaprasad 1993) with backward steps (Zhang 2008), on the IoU in place of the squared error.
+Krishnaprasad 1993) with backward steps (Zhang 2008), on the IoU in place of the squared error. Terms are chosen on a
+part of the queries; what is proposed is fitted on all of them.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fitness.scoring.fit_view import FitView
 from operators.protocol import Proposal, Request
 from operators.shared.docstrings import proposal
-from operators.shared.fit_scoring import FitScorer, fit_scorer
+from operators.shared.fit_scoring import FitScorer, coarse_scorer, fit_scorer
 from operators.shared.log_linear import ALWAYS, LogLinear, Term, read, summed, write
 from operators.shared.patterns import dictionary_of
 from operators.shared.syntax_trees import append_line, can_append, changing_lines, tree_of
@@ -35,8 +37,10 @@ JOINT_LEAD = 0.015
 PATIENCE = 2
 # Terms grown beyond the length that is asked for, for pruning to choose from.
 SURPLUS = 1.3
-STEP_EVALUATIONS = 10
-LAST_EVALUATIONS = 30
+STEP_EVALUATIONS = 8
+LAST_EVALUATIONS = 20
+# Terms with which the form of a program is chosen.
+PROBED = 9
 # IoU that a round of terms has to bring in, for each of them.
 MIN_GAIN = 0.0004
 # Share of the slots that begin afresh all the same: where the parent is of this kind, and where it is of another.
@@ -57,20 +61,17 @@ class Residual:
 
     def propose(self, request: Request, view: FitView) -> list[Proposal]:
         """A program, and a shorter one where it is long; nothing where no pattern gains anything."""
-        scorer = fit_scorer(view)
-        rng = np.random.default_rng(request.seed)
+        task = _Task(request.head, coarse_scorer(view), fit_scorer(view), np.random.default_rng(request.seed))
         if not request.parents:
-            return _afresh(request.head, scorer, rng)
-        place = min(int(rng.geometric(0.6)), len(request.parents)) - 1
+            return task.afresh()
+        place = min(int(task.rng.geometric(0.6)), len(request.parents)) - 1
         tree = tree_of(request.parents[place].program)
         terms = read(tree)
-        if not _runs(tree, scorer):
+        if not _runs(tree, task.coarse):
             return []
-        if rng.random() < (FRESH_BESIDE_OTHERS if terms is None else FRESH):
-            return _afresh(request.head, scorer, rng)
-        if terms:
-            return _varied(terms, request.head, scorer, rng)
-        return _multiplied(tree, request.head, scorer, rng)
+        if task.rng.random() < (FRESH_BESIDE_OTHERS if terms is None else FRESH):
+            return task.afresh()
+        return task.varied(terms) if terms else task.multiplied(tree)
 
 
 def grow(model: LogLinear, length: int, scorer: FitScorer, rng: np.random.Generator) -> None:
@@ -104,68 +105,85 @@ def prune(model: LogLinear, length: int) -> None:
         model.fit(STEP_EVALUATIONS)
 
 
-def _afresh(head: int, scorer: FitScorer, rng: np.random.Generator) -> list[Proposal]:
-    length = int(rng.choice(LENGTHS))
-    model = _begun(head, scorer, rng, int(SURPLUS * length) + 1)
-    prune(model, length)
-    found = _finished(model, "begun afresh", scorer)
-    if length > 2 * LENGTHS[0]:
-        prune(model, length // 2)
-        found += _finished(model, "begun afresh, then shortened", scorer)
-    return found
+@dataclass(frozen=True)
+class _Task:
+    """One head, and where terms are chosen for it (`coarse`) and fitted in the end (`full`)."""
 
+    head: int
+    coarse: FitScorer
+    full: FitScorer
+    rng: np.random.Generator
 
-def _begun(head: int, scorer: FitScorer, rng: np.random.Generator, length: int) -> LogLinear:
-    """Terms of the form that suits a head: the joint one only where it is clearly ahead.
+    def afresh(self) -> list[Proposal]:
+        """A program begun from nothing, and one of half its length where it is long."""
+        length = int(self.rng.choice(LENGTHS))
+        model = self._begun(int(SURPLUS * length) + 1)
+        prune(model, length)
+        found = self._finished(model, "begun afresh")
+        if length > 2 * LENGTHS[0]:
+            prune(model, length // 2)
+            found += self._finished(model, "begun afresh, then shortened")
+        return found
 
-    On texts of one kind the two are often as good as each other; on texts of another the joint one loses more.
-    """
-    found = []
-    for form in (APART, JOINT):
-        model = _model(scorer, head, form + NEAR)
-        model.fit(STEP_EVALUATIONS)
-        grow(model, length, scorer, rng)
-        found.append((model.state()[0], model))
-    (apart, first), (joint, second) = found
-    return second if joint > apart + JOINT_LEAD else first
+    def _begun(self, length: int) -> LogLinear:
+        """Terms of the form that suits a head: the joint one only where it is clearly ahead.
 
+        On texts of one kind the two are often as good as each other; on texts of another the joint one loses more.
+        """
+        found = []
+        for form in (APART, JOINT):
+            model = _model(self.coarse, self.head, form + NEAR)
+            model.fit(STEP_EVALUATIONS)
+            grow(model, PROBED, self.coarse, self.rng)
+            found.append((model.state()[0], model))
+        (apart, first), (joint, second) = found
+        model = second if joint > apart + JOINT_LEAD else first
+        grow(model, length, self.coarse, self.rng)
+        return model
 
-def _varied(terms: Sequence[Term], head: int, scorer: FitScorer, rng: np.random.Generator) -> list[Proposal]:
-    """Some terms go, others come; as many as before, or a few more."""
-    model = _model(scorer, head, terms)
-    before = model.state()[0]
-    weight = 1 / (1e-6 + model.importance())
-    gone = rng.choice(len(model), max(1, int(DROPPED * len(model))), replace=False, p=weight / weight.sum())
-    model.keep(np.setdiff1d(np.arange(len(model)), gone))
-    length = min(MAX_TERMS, len(terms) + int(rng.integers(0, 4)))
-    grow(model, int(SURPLUS * length) + 1, scorer, rng)
-    prune(model, length)
-    if model.fit(LAST_EVALUATIONS) < before + MIN_IMPROVEMENT:
-        return []
-    note = f"{len(gone)} of {len(terms)} terms out, {length - len(terms) + len(gone)} in"
-    return _finished(model, note, scorer)
-
-
-def _multiplied(tree: ast.Module, head: int, scorer: FitScorer, rng: np.random.Generator) -> list[Proposal]:
-    """A program of another style, multiplied by an exponential of a few terms."""
-    if not can_append(tree) or len(changing_lines(tree)) >= MAX_LINES:
-        return []
-    try:
-        weights = scorer.weights(tree)
-    except Unsupported:
-        # Predictions have lost the scale of the weights, which what multiplies them does not need.
-        prediction = scorer.prediction(tree)
-        if prediction is None:
+    def varied(self, terms: Sequence[Term]) -> list[Proposal]:
+        """Some terms go, others come; as many as before, or a few more."""
+        model = _model(self.coarse, self.head, terms)
+        before = model.state()[0]
+        weight = 1 / (1e-6 + model.importance())
+        gone = self.rng.choice(len(model), max(1, int(DROPPED * len(model))), replace=False, p=weight / weight.sum())
+        model.keep(np.setdiff1d(np.arange(len(model)), gone))
+        length = min(MAX_TERMS, len(terms) + int(self.rng.integers(0, 4)))
+        grow(model, int(SURPLUS * length) + 1, self.coarse, self.rng)
+        prune(model, length)
+        if model.fit(LAST_EVALUATIONS) < before + MIN_IMPROVEMENT:
             return []
-        weights = prediction
-    with np.errstate(divide="ignore"):
-        model = LogLinear(scorer, head, base=np.log(weights))
-    before = model.state()[0]
-    grow(model, FACTOR_TERMS, scorer, rng)
-    if not len(model) or model.fit(LAST_EVALUATIONS) < before + MIN_IMPROVEMENT:
-        return []
-    terms = model.rounded()
-    return [proposal(append_line(tree, f"* np.exp({summed(terms)})"), f"multiplied by {len(terms)} terms")]
+        return self._finished(model, f"{len(gone)} of {len(terms)} terms out, {length - len(terms) + len(gone)} in")
+
+    def multiplied(self, tree: ast.Module) -> list[Proposal]:
+        """A program of another style, multiplied by an exponential of a few terms."""
+        if not can_append(tree) or len(changing_lines(tree)) >= MAX_LINES:
+            return []
+        try:
+            weights = self.coarse.weights(tree)
+        except Unsupported:
+            # Predictions have lost the scale of the weights, which what multiplies them does not need.
+            prediction = self.coarse.prediction(tree)
+            if prediction is None:
+                return []
+            weights = prediction
+        with np.errstate(divide="ignore"):
+            model = LogLinear(self.coarse, self.head, base=np.log(weights))
+        before = model.state()[0]
+        grow(model, FACTOR_TERMS, self.coarse, self.rng)
+        if not len(model) or model.fit(LAST_EVALUATIONS) < before + MIN_IMPROVEMENT:
+            return []
+        terms = model.rounded()
+        return [proposal(append_line(tree, f"* np.exp({summed(terms)})"), f"multiplied by {len(terms)} terms")]
+
+    def _finished(self, model: LogLinear, note: str) -> list[Proposal]:
+        last = _model(self.full, self.head, model.terms)
+        iou = last.fit(LAST_EVALUATIONS)
+        terms = last.rounded()
+        if not terms:
+            return []
+        tree = write(terms, causal=not self.full.sample.square)
+        return [proposal(tree, f"{len(terms)} terms, fit IoU {iou:.3f}; {note}")]
 
 
 def _model(scorer: FitScorer, head: int, terms: Sequence[Term]) -> LogLinear:
@@ -173,15 +191,6 @@ def _model(scorer: FitScorer, head: int, terms: Sequence[Term]) -> LogLinear:
     joint = not any(term.sink for term in terms)
     base = np.zeros(len(scorer.sample.row), dtype=np.float32) if joint else None
     return LogLinear(scorer, head, terms, base)
-
-
-def _finished(model: LogLinear, note: str, scorer: FitScorer) -> list[Proposal]:
-    iou = model.fit(LAST_EVALUATIONS)
-    terms = model.rounded()
-    if not terms:
-        return []
-    tree = write(terms, causal=not scorer.sample.square)
-    return [proposal(tree, f"{len(terms)} terms, fit IoU {iou:.3f}; {note}")]
 
 
 def _runs(tree: ast.Module, scorer: FitScorer) -> bool:

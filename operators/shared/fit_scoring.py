@@ -10,23 +10,29 @@ import numpy as np
 from fitness.program import Program, ProgramError
 from fitness.scoring.fit_view import FitView
 from fitness.text.view import Text
-from operators.shared.fit_sample import FitSample
+from operators.shared.fit_sample import MAX_ELEMENTS, FitSample
 from operators.shared.tree_evaluation import Evaluator, Unsupported
 
 CHECKED_TOKENS = 24
+# Enough to choose patterns on; their coefficients are fitted on more in the end.
+COARSE_ELEMENTS = 30_000
 
 
 class FitScorer:
     """Tries programs on the fit split of one view.
+
+    Args:
+        view: the fit split.
+        max_elements: of so many pairs of tokens.
 
     Attributes:
         sample: the queries that programs are tried on.
         evaluator: evaluates plain programs on them.
     """
 
-    def __init__(self, view: FitView) -> None:
+    def __init__(self, view: FitView, max_elements: int = MAX_ELEMENTS) -> None:
         self._view = view
-        self.sample = FitSample(view.texts, view.attention, causal=view.causal)
+        self.sample = FitSample(view.texts, view.attention, causal=view.causal, max_elements=max_elements)
         self.evaluator = Evaluator(self.sample)
         # The contract checks whole squares, so what a mask hides must be in order as well.
         longest = max(view.texts, key=len)
@@ -80,3 +86,9 @@ class FitScorer:
 def fit_scorer(view: FitView) -> FitScorer:
     """The scorer of a view, set up at the first call."""
     return FitScorer(view)
+
+
+@lru_cache(maxsize=2)
+def coarse_scorer(view: FitView) -> FitScorer:
+    """One that looks at fewer queries of every text, for choosing among very many."""
+    return FitScorer(view, COARSE_ELEMENTS)
