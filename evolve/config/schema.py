@@ -70,14 +70,14 @@ class Search(Section):
         batch: slots per step.
         lag: pipeline depth, which is how many steps before their evaluation programs are proposed; slow proposals
             (an LLM's) want more.
-        choice: how slots are given to operators: by their fixed shares, or by the reward of each so far.
+        choice: how slots are given to operators: by the reward of each so far, or by their fixed shares.
         bins: bins of each descriptor axis.
         descriptors: the behaviour axes; one's own as `package.module:name`.
     """
 
     batch: Count = 32
     lag: Count = 1
-    choice: Literal["shares", "bandit"] = "shares"
+    choice: Literal["shares", "bandit"] = "bandit"
     descriptors: tuple[str, ...] = ("reach", "focus", "sink", "content")
     bins: Count = 5
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from evolve.config import Config
-from evolve.scheduler import KNOWN_IN_A_ROW, OFFLINE_SECONDS_OTHERWISE, REST, SECONDS_PER_USD, Arm, make_scheduler
+from evolve.scheduler import (
+    EVALUATION_SECONDS,
+    KNOWN_IN_A_ROW,
+    OFFLINE_SECONDS,
+    REST,
+    SECONDS_PER_USD,
+    Arm,
+    make_scheduler,
+)
 from evolve.store.records import CallCost, ProposalRecord
 from fitness.errors import UserError
 
@@ -100,6 +108,13 @@ def test_the_same_seed_and_rewards_give_the_same_choices():
     assert runs[0] != runs[2]
 
 
+def test_a_campaign_that_says_nothing_of_it_has_a_bandit():
+    plain = {"model": "m", "texts": "t", "stop": {"max_programs": 1}}
+    scheduler = make_scheduler(Config.model_validate(plain))
+    chosen = simulate(scheduler, lambda arm, rng: (1.0 if arm.operator == "residual" else 0.0, 0, 0.0), 200)
+    assert Counter(arm.operator for arm in chosen[100:])["residual"] > 80
+
+
 def test_the_bandit_finds_the_arm_of_most_reward_per_cost():
     def reward(arm, rng):
         return (0.02 if arm.operator == "genetic" else 0.002) * (rng.random() < 0.5), 0, 0.0
@@ -162,10 +177,10 @@ def test_costs_are_estimated_from_tokens_and_prices():
     rows = {row.arm.label: row.rewards for row in scheduler.explain()}
     fresh = rows["fresh dear"]
     assert (fresh.slots, fresh.gain, fresh.usd) == (1, 0.75, 0.01)
-    seconds = 800 / 100 / 4 + 2 * 0.02  # four in flight share the time; two programs were evaluated
+    seconds = 800 / 100 / 4 + 2 * EVALUATION_SECONDS  # four in flight share the time; two programs were evaluated
     assert fresh.seconds == pytest.approx(seconds, abs=0.05)
     assert fresh.gain_per_second == pytest.approx(0.75 / (seconds + 0.01 * SECONDS_PER_USD), rel=1e-3)
-    assert rows["tweak"].seconds == pytest.approx(OFFLINE_SECONDS_OTHERWISE, abs=0.05)
+    assert rows["tweak"].seconds == pytest.approx(OFFLINE_SECONDS["tweak"], abs=1e-9)
 
 
 def test_a_call_without_an_answer_still_costs_its_time():

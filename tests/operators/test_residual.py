@@ -1,12 +1,14 @@
 import ast
+import re
 
 import numpy as np
 import pytest
 from fit_scene import HEADS, fit_iou, make_view, program, request, shared
 
 from fitness.program import Program
+from operators import residual
 from operators.residual import MAX_TERMS, Residual, prune
-from operators.shared.fit_scoring import fit_scorer
+from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.log_linear import LogLinear, Term, read, write
 
 LOOP = Program.parse(
@@ -110,6 +112,17 @@ def test_pruning_keeps_the_terms_that_matter(view):
     prune(model, 1)
     assert [term.source for term in model.terms] == ["text.is_name"]
     assert model.coefficients[0] == pytest.approx(np.log(10), rel=0.15)
+
+
+def test_terms_chosen_on_a_part_of_the_queries_are_fitted_on_all(view, monkeypatch):
+    rows = FitScorer(view, max_elements=600).sample.rows
+    assert rows < 0.6 * fit_scorer(view).sample.rows
+    monkeypatch.setattr(residual, "coarse_scorer", lambda view: FitScorer(view, max_elements=600))
+    proposals = [p for seed in range(3) for p in Residual().propose(request("L0H2", seed=(5, seed)), view)]
+    for proposal in proposals:
+        noted = float(re.search(r"fit IoU ([\d.]+)", proposal.note)[1])
+        assert noted == pytest.approx(fit_iou(view, proposal, "L0H2"), abs=0.012)
+        assert noted > 0.9
 
 
 def test_equal_requests_give_equal_proposals():
