@@ -121,7 +121,7 @@ def test_terms_chosen_on_a_part_of_the_queries_are_fitted_on_all(view, monkeypat
     proposals = [p for seed in range(3) for p in Residual().propose(request("L0H2", seed=(5, seed)), view)]
     for proposal in proposals:
         noted = float(re.search(r"fit IoU ([\d.]+)", proposal.note)[1])
-        assert noted == pytest.approx(fit_iou(view, proposal, "L0H2"), abs=0.012)
+        assert noted == pytest.approx(fit_iou(view, proposal, "L0H2"), abs=0.02)
         assert noted > 0.9
 
 
