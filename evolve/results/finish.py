@@ -17,7 +17,7 @@ from evolve.results.status import LlmSpend, llm_spend
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.session import Session
 from evolve.store import Store
-from evolve.store.test_ledger import recorder
+from evolve.store.readings import recorder
 from fitness.scoring.references import KINDS
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from archives.table import ScoreTable
 from evolve.results.references import held_out_tables, tables_on_test
 from evolve.store import Store
+from evolve.store.readings import Record
 from evolve.store.records import ProgramRecord
-from evolve.store.test_ledger import Record
 from fitness.errors import UserError
 from fitness.models.attention import open_attention
 from fitness.program import Program

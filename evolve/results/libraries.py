@@ -24,9 +24,9 @@ from evolve.results.program_classes import with_classes
 from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out, write_library
 from evolve.results.references import baseline_ids
 from evolve.session import captured, make_pool
+from evolve.store.readings import Record, recorder_at
 from evolve.store.records import ProgramRecord
 from evolve.store.run_dir import RunDir
-from evolve.store.test_ledger import Record, recorder_at
 from fitness.errors import UserError
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import WorkerSpec

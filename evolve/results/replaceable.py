@@ -11,8 +11,8 @@ from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found
 from evolve.session import opened_for_reading
+from evolve.store.readings import recorder_at
 from evolve.store.run_dir import RunDir
-from evolve.store.test_ledger import recorder_at
 from fitness.errors import UserError
 from fitness.heads import Head
 from fitness.program import Program

@@ -26,6 +26,13 @@ def probe(mode: Mode) -> str:
     Raises:
         SandboxUnavailable: where programs cannot be run as asked; the message says what can be done.
     """
+    try:
+        return _probe(mode)
+    except OSError as error:
+        raise SandboxUnavailable(f"the self-test failed: {error}; it needs two processes and little memory") from None
+
+
+def _probe(mode: Mode) -> str:
     text = Text(["One", " two", "."])
     with Sandbox([text], mode=mode, limits=Limits(cpu_seconds=10)) as sandbox:
         known = sandbox.run(Program.parse(_KNOWN))

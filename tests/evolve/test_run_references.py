@@ -20,8 +20,8 @@ from evolve.results.status import read_status
 from evolve.running import run_campaign
 from evolve.session import opened_for_reading
 from evolve.store import Store
+from evolve.store.readings import recorder_at
 from evolve.store.run_dir import RunDir
-from evolve.store.test_ledger import recorder_at
 from evolve.views.report import write_report
 from evolve.views.run import render, verdict
 from fitness.errors import UserError

@@ -35,8 +35,9 @@ def twin(small_config, tmp_path, headscribe):
 @pytest.mark.slow
 def test_a_disk_that_fills_up_is_a_message_and_the_campaign_goes_on_after(small_config, tmp_path, headscribe, twin):
     def small_files():
-        # SIGXFSZ is ignored by Python: a write beyond the limit fails like one on a full disk.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        # SIGXFSZ is ignored by Python: a write beyond the limit fails like one on a full disk. It leaves room for the
+        # memory through which programs give their results, which the limit bounds too.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
     run_dir = tmp_path / "full"
     command = [sys.executable, "-m", "evolve.cli", "run", str(small_config), "--run-dir", str(run_dir)]

@@ -302,6 +302,22 @@ def test_the_probe_says_how_programs_run():
     assert "NOT confined" in probe("degraded")
 
 
+LITTLE_MEMORY = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+from fitness.sandbox import SandboxUnavailable, probe
+try:
+    probe("strict")
+except SandboxUnavailable as error:
+    print(error)
+"""
+
+
+def test_without_memory_for_results_the_probe_says_so():
+    done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "the self-test failed: [Errno 27] File too large" in done.stdout
+
+
 REFUSE_SECCOMP = """
 import ctypes, struct, errno
 numbers = {"x86_64": 317, "aarch64": 277}
