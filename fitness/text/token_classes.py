@@ -68,7 +68,7 @@ class TokenClasses:
 
     @field("(n,)", "bool")
     def is_operator(self) -> np.ndarray:
-        """Consists of signs that reckon, compare or assign, such as = or +."""
+        """Consists of signs that compute, compare or assign, such as = or +."""
         found = [bool(t.strip()) and all(c in OPERATOR_SIGNS for c in t.strip()) for t in self.tokens]
         return np.array(found, dtype=bool) & ~self.is_special
 
