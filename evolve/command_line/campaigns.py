@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evolve.command_line.options import INTERRUPTED, Json, Run, Runs, Settings, app, execute
+from evolve.command_line.options import INTERRUPTED, Json, Run, Runs, Settings, app, execute, shares
 
 
 @app.command()
@@ -84,6 +84,9 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of each combination.")] = 3,
     folder: Annotated[Path | None, typer.Option("--dir", help="Where the runs lie (default: sweeps/CONFIG).")] = None,
+    replace: Annotated[
+        str | None, typer.Option(help="Replace these shares of the heads in each run, such as 0.25,0.5.")
+    ] = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +98,8 @@ def sweep(
     ended: list[Swept] = []
 
     def command() -> Swept:
-        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder))
+        replaced = shares(replace, "--replace")
+        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder, replaced=replaced))
         return ended[0]
 
     execute(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
@@ -107,10 +111,11 @@ def sweep(
 def compare(
     runs: Runs,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this file (extra `plots`).")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Show layer by layer as well; --json always does.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Any number of runs and seeds: numbers, curves and paired differences, with intervals."""
+    """Any number of runs and seeds: numbers, curves, paired differences, with intervals; replacement where measured."""
     from evolve.commands.compare import compare_all
     from evolve.views.comparison import render
 
-    execute(lambda: compare_all(runs, plot=plot), render, as_json=as_json)
+    execute(lambda: compare_all(runs, plot=plot), lambda found: render(found, layers=layers), as_json=as_json)

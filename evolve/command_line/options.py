@@ -59,3 +59,13 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     from evolve.views.printing import print_all
 
     print_all(show(value))
+
+
+def shares(given: str | None, option: str) -> list[float] | None:
+    """Numbers between commas as an option takes them; None where it was not given."""
+    if given is None:
+        return None
+    try:
+        return [float(part) for part in given.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{option} takes numbers between commas, such as 0,0.25,1; got {given}") from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evolve.command_line.options import Json, Run, Runs, app, execute
+from evolve.command_line.options import Json, Run, Runs, app, execute, shares
 
 
 @app.command()
@@ -74,17 +74,26 @@ def transfer(
     max_tokens: Annotated[int | None, typer.Option(help="Another length (default: the run's own).")] = None,
     limit: Annotated[int | None, typer.Option(help="Texts per domain (default: as many as test texts).")] = None,
     choose: Annotated[bool, typer.Option("--choose", help="Choose programs anew, on every other text.")] = False,
+    perplexity: Annotated[bool, typer.Option("--perplexity", help="Replace heads on these texts, too.")] = False,
+    fractions: Annotated[str | None, typer.Option(help="Shares of the heads for that, such as 0.25,0.5.")] = None,
     as_json: Json = False,
 ) -> None:
     """The library's assignment, unchanged, on texts that the search never used, beside tables and the best single."""
     from evolve.commands.transfer import transfer_library
-    from evolve.views.transfer import render
+    from evolve.views.transfer import render, render_replaced
 
     execute(
         lambda: transfer_library(
-            run, texts=texts or [], model=model, max_tokens=max_tokens, limit=limit, choose=choose
+            run,
+            texts=texts or [],
+            model=model,
+            max_tokens=max_tokens,
+            limit=limit,
+            choose=choose,
+            perplexity=perplexity,
+            fractions=shares(fractions, "--fractions"),
         ),
-        lambda value: render(value.domains),
+        lambda value: [*render(value.domains), *render_replaced(value.replaced)],
         as_json=as_json,
     )
 

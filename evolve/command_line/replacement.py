@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evolve.command_line.options import Json, Run, app, execute
+from evolve.command_line.options import Json, Run, app, execute, shares
 
 Fractions = Annotated[str | None, typer.Option(help="Shares of the heads, such as 0,0.25,1 (default: several).")]
 
@@ -29,7 +29,7 @@ def replace(
     execute(
         lambda: replace_command(
             run,
-            fractions=_shares(fractions),
+            fractions=shares(fractions, "--fractions"),
             random_orders=random_orders,
             measure_heads=measure_heads,
             only=[stage.strip() for stage in only.split(",")] if only else None,
@@ -52,18 +52,7 @@ def tasks(
     from evolve.views.replacement import render_tasks
 
     execute(
-        lambda: tasks_command(run, names=task, fractions=_shares(fractions), limit=limit),
+        lambda: tasks_command(run, names=task, fractions=shares(fractions, "--fractions"), limit=limit),
         lambda result: [*render_tasks(result), f"wrote {run / 'tasks.json'}"],
         as_json=as_json,
     )
-
-
-def _shares(fractions: str | None) -> list[float] | None:
-    if fractions is None:
-        return None
-    try:
-        return [float(part) for part in fractions.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"--fractions takes numbers between commas, such as 0,0.25,1; got {fractions}"
-        ) from None

@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from evolve.commands.replace import replace
 from evolve.config import Config, load_config
 from evolve.graceful_stop import GracefulStop, graceful_stop
 from evolve.listeners import Listeners
+from evolve.results.compared_files import read_files
 from evolve.results.comparison import Comparison, compare_runs
 from evolve.running import run_campaign
 from evolve.store.run_dir import RunDir
@@ -44,7 +46,15 @@ class Swept:
         return {"folder": str(self.folder), "runs": [str(run) for run in self.runs], **self.comparison.as_json()}
 
 
-def sweep(name: str, vary: list[str], overrides: list[str], *, seeds: int, folder: Path | None) -> Swept:
+def sweep(
+    name: str,
+    vary: list[str],
+    overrides: list[str],
+    *,
+    seeds: int,
+    folder: Path | None,
+    replaced: list[float] | None = None,
+) -> Swept:
     """Runs campaigns in order, each in a directory of its own; finished ones are kept as they are.
 
     Args:
@@ -53,6 +63,7 @@ def sweep(name: str, vary: list[str], overrides: list[str], *, seeds: int, folde
         overrides: `a.b=c` settings of all campaigns.
         seeds: number of seeds of each combination, counted from the configuration's own.
         folder: where the runs lie; None is `sweeps/` and the configuration's name.
+        replaced: fractions of the heads to replace in each run once it has finished; None replaces none.
 
     Raises:
         UserError: for anything that the user must change, before the first campaign starts.
@@ -69,6 +80,8 @@ def sweep(name: str, vary: list[str], overrides: list[str], *, seeds: int, folde
             if not _run(path, config, stop, console, f"{number} of {len(runs)}"):
                 console.print("interrupted; the same command resumes", highlight=False)
                 return Swept(folder, tuple(runs), None)
+            if replaced and not _replaced(RunDir(path), replaced):
+                replace(path, fractions=replaced, only=("fractions",))
     return Swept(folder, tuple(runs), compare_runs(list(runs)))
 
 
@@ -105,6 +118,12 @@ def _run(path: Path, config: Config, stop: GracefulStop, console: Console, place
     with CampaignConsole(console, title, config.stop) as live:
         ended = run_campaign(config, run_dir, Listeners([live, stop]), interrupted=lambda: stop.asked)
     return ended.result is not None
+
+
+def _replaced(run_dir: RunDir, fractions: list[float]) -> bool:
+    """Whether these fractions have been replaced before, so that test need not be read again."""
+    rows = read_files(run_dir).replacement.get("perplexity", {}).get("by_fraction", [])
+    return set(fractions) <= {row["fraction"] for row in rows}
 
 
 def _finished(run_dir: RunDir, config: Config) -> bool:

@@ -9,18 +9,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import t as student
 
-from archives.bootstrap import CONFIDENCE
+from evolve.results.between_seeds import Between, between
+from evolve.results.compared_files import Files, Layer, Replacement, abroad, by_layer, read_files, replacement
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
+from fitness.scoring.references import KINDS
 
 Axis = Literal["programs", "seconds", "usd"]
 AXES: tuple[Axis, ...] = ("programs", "seconds", "usd")
-# Numbers of a finished run's result that are compared, in the order in which they are shown.
-METRICS = (
-    "mean_iou_test",
+# What predicts the heads, on test texts, from the simplest to the library.
+PREDICTORS = (
+    "single_best_iou_test",
+    "baseline_iou_test",
+    *(f"{kind}_iou_test" for kind in KINDS),
     "reference_iou_test",
+    "mean_iou_test",
+)
+# Numbers of a finished run's result that are compared.
+METRICS = (
+    *PREDICTORS,
     "gain_over_reference",
     "excess_iou_test",
     "held_out_minus_test",
@@ -34,23 +42,6 @@ _NOT_SETTINGS = ("seed", "attention_cache", "parallel.workers", "parallel.backen
 
 
 @dataclass(frozen=True)
-class Between:
-    """A mean over runs that differ in their seed; a 95 % interval by Student's t, None for a single run.
-
-    Attributes:
-        value: the mean.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        runs: number of runs.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    runs: int
-
-
-@dataclass(frozen=True)
 class OneRun:
     """What is compared of one run.
 
@@ -61,6 +52,7 @@ class OneRun:
         result: what `run --json` printed, None where it has not finished.
         curve: axis -> (steps,) position at each step.
         mean_iou: (steps,) mean best held-out IoU after each step.
+        files: what other commands left in the directory.
     """
 
     path: Path
@@ -69,6 +61,7 @@ class OneRun:
     result: Mapping[str, Any] | None
     curve: Mapping[Axis, np.ndarray]
     mean_iou: np.ndarray
+    files: Files
 
 
 @dataclass(frozen=True)
@@ -88,16 +81,20 @@ class Group:
         seeds: their seeds.
         numbers: metric -> mean over finished runs with its interval between seeds.
         gain_intervals: of each finished run, the interval over texts of its gain over the reference.
-        transfer: domain -> gain over the run's own tables there, between seeds.
+        transfer: domain -> IoU there, and gain over the run's own tables, between seeds.
         curves: axis -> points.
+        layers: the library layer by layer.
+        replacement: what replacing heads costs, None where `replace` has measured none of the runs.
     """
 
     label: str
     seeds: tuple[int, ...]
     numbers: Mapping[str, Between]
     gain_intervals: tuple[tuple[float, float], ...]
-    transfer: Mapping[str, Between]
+    transfer: Mapping[str, Mapping[str, Between]]
     curves: Mapping[Axis, tuple[CurvePoint, ...]]
+    layers: tuple[Layer, ...]
+    replacement: Replacement | None
 
 
 @dataclass(frozen=True)
@@ -170,17 +167,9 @@ def read_run(path: Path) -> OneRun:
         "seconds": np.array([summary.seconds for summary in summaries], dtype=float),
         "usd": np.cumsum(dollars),
     }
+    means = np.array([summary.mean_iou for summary in summaries])
     settings = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if key not in _NOT_SETTINGS}
-    return OneRun(path, config.seed, settings, result, curve, np.array([s.mean_iou for s in summaries]))
-
-
-def between(values: Sequence[float]) -> Between:
-    """Mean of values with its 95 % interval by Student's t; at least one value."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Between(mean, None, None, len(values))
-    half = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Between(mean, mean - half, mean + half, len(values))
+    return OneRun(path, config.seed, settings, result, curve, means, read_files(run_dir))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -212,20 +201,27 @@ def _marks(runs: Sequence[OneRun], axis: Axis) -> np.ndarray:
 
 
 def _group(label: str, runs: Sequence[OneRun], marks: Mapping[Axis, np.ndarray]) -> Group:
-    results = [run.result for run in runs if run.result is not None]
-    domains = dict.fromkeys(domain for result in results for domain in result["transfer"])
+    finished = [(run, run.result) for run in runs if run.result is not None]
+    results, files = [result for _, result in finished], [run.files for run, _ in finished]
     intervals = [result["gain_over_reference_interval"] for result in results]
     return Group(
         label,
         tuple(run.seed for run in runs),
-        {metric: between([result[metric] for result in results]) for metric in METRICS} if results else {},
+        {metric: between([_metric(result, metric) for result in results]) for metric in METRICS} if results else {},
         tuple((low, high) for low, high in (interval for interval in intervals if interval)),
-        {name: between([r["transfer"][name]["gain"] for r in results if name in r["transfer"]]) for name in domains},
+        abroad(results, files),
         {
             axis: tuple(CurvePoint(float(at), between([_at(run, axis, at) for run in runs])) for at in marks[axis])
             for axis in AXES
         },
+        by_layer(files),
+        replacement(files),
     )
+
+
+def _metric(result: Mapping[str, Any], metric: str) -> float:
+    table = metric.removesuffix("_iou_test")
+    return float(result["tables_iou_test"][table] if table in KINDS else result[metric])
 
 
 def _at(run: OneRun, axis: Axis, at: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -113,21 +113,37 @@ def transfer(
     if config.splits.test < FEWEST_TEXTS:
         raise UserError(f"transfer: {config.splits.test} texts per domain are too few; give at least {FEWEST_TEXTS}")
     library = read_library_json(session.run_dir.file("library.json"))
-    cache = attention_cache(config)
-    own = read_splits(session.config, session.config.target(), attention_cache(session.config))
-    model = config.target()
-    splits = read_transfer(config, model, cache, own)
     found = {}
-    for place, domain in enumerate(splits.domains):
-        texts = splits.test[place :: len(splits.domains)]
-        progress = _progress(listener, f"capturing attention on {domain}")
-        attention = capture(model, texts, max_tokens=config.max_tokens, cache=cache, progress=progress)
+    for domain, attention in captured_abroad(session.config, config, listener):
         if listener is not None:
             listener.on_stage(f"scoring the library on {domain}", 0, 0)
         scores = _scores(session, config, library, attention, listener)
         kept = _same_heads(session, attention) and not choose
         found[domain] = _compare(domain, config, library, attention, scores, kept=kept)
     return found
+
+
+def captured_abroad(own: Config, config: Config, listener: Listener | None = None) -> Iterator[tuple[str, Attention]]:
+    """Attention on the texts under `transfer` of a configuration, domain by domain; none is a text of the run itself.
+
+    Args:
+        own: the run's configuration.
+        config: the same, but for `transfer`, `splits.test`, `max_tokens` and `model`, which may differ.
+        listener: told how it goes.
+
+    Yields:
+        Name of a domain, and the captured attention of its texts.
+
+    Raises:
+        UserError: for texts that cannot be read, are too few, or are the run's own.
+    """
+    cache, model = attention_cache(config), config.target()
+    home = read_splits(own, own.target(), attention_cache(own))
+    splits = read_transfer(config, model, cache, home)
+    for place, domain in enumerate(splits.domains):
+        texts = splits.test[place :: len(splits.domains)]
+        progress = _progress(listener, f"capturing attention on {domain}")
+        yield domain, capture(model, texts, max_tokens=config.max_tokens, cache=cache, progress=progress)
 
 
 def _progress(listener: Listener | None, stage: str) -> Callable[[int, int], None] | None:

@@ -8,18 +8,29 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from evolve.results.comparison import AXES, Axis, Between, Comparison, Group
+from evolve.results.between_seeds import Between
+from evolve.results.comparison import AXES, PREDICTORS, Axis, Comparison, Group
 from evolve.views.words import duration
 from fitness.errors import UserError
 
+# Of `PREDICTORS`, narrow enough for 80 columns.
+_PREDICTORS = ("best\nsingle", "base-\nline", "mean\ntable", "median\ntable", "dist.\ntable", "refer-\nence", "library")
 _UNITS = {"programs": "programs", "seconds": "seconds", "usd": "dollars"}
 
 
-def render(comparison: Comparison) -> list[RenderableType]:
-    """What the groups came to, how they got there, and the paired differences to the first of them."""
-    lines: list[RenderableType] = [_numbers(comparison)]
+def render(comparison: Comparison, *, layers: bool = False) -> list[RenderableType]:
+    """What the groups came to, how they got there, and the paired differences to the first of them.
+
+    Args:
+        comparison: the runs, compared.
+        layers: show each group layer by layer as well.
+    """
+    lines: list[RenderableType] = [_numbers(comparison), _predictors(comparison)]
     if any(group.transfer for group in comparison.groups):
         lines.append(_abroad(comparison))
+    for group in comparison.groups:
+        lines += _replacement(group) if group.replacement else []
+        lines += [_layers(group)] if layers and group.layers else []
     lines += [_curves(comparison, axis) for axis in AXES if comparison.groups[0].curves[axis]]
     for found in comparison.differences:
         over = f"{found.difference.runs} shared seed{'s' * (found.difference.runs != 1)}"
@@ -61,15 +72,65 @@ def _row(group: Group) -> list[str]:
     ]
 
 
-def _abroad(comparison: Comparison) -> Table:
-    table = Table(title="gain over the run's own tables on other texts; intervals between seeds", title_justify="left")
+def _predictors(comparison: Comparison) -> Table:
+    table = Table(title="test IoU of what predicts the heads; ± between seeds", title_justify="left")
     table.add_column("runs")
-    domains = dict.fromkeys(name for group in comparison.groups for name in group.transfer)
-    for name in domains:
-        table.add_column(escape(name), justify="right")
+    for name in _PREDICTORS:
+        table.add_column(name, justify="right", no_wrap=True)
     for group in comparison.groups:
-        found = [group.transfer.get(name) for name in domains]
-        table.add_row(escape(group.label), *(escape(_between(one, signed=True)) if one else "-" for one in found))
+        found = [group.numbers.get(metric) for metric in PREDICTORS]
+        table.add_row(escape(group.label), *(_spread(one, "\n") if one else "-" for one in found))
+    return table
+
+
+def _abroad(comparison: Comparison) -> Table:
+    table = Table(title="IoU on other texts, assignment unchanged; intervals between seeds", title_justify="left")
+    table.add_column("runs")
+    table.add_column("texts")
+    for name in ("library", "own tables", "gain"):
+        table.add_column(name, justify="right")
+    for group in comparison.groups:
+        for domain, found in group.transfer.items():
+            cells = [_spread(found[name]) if name in found else "-" for name in ("library", "reference")]
+            gain = escape(_between(found["gain"], signed=True)) if "gain" in found else "-"
+            table.add_row(escape(group.label), escape(domain), *cells, gain)
+    return table
+
+
+def _replacement(group: Group) -> list[RenderableType]:
+    found = group.replacement
+    assert found is not None
+    lines: list[RenderableType] = []
+    title = f"{group.label}: perplexity {found.original.value:.2f} rises by per cent"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("in the place of heads")
+    for row in found.by_fraction:
+        table.add_column(f"{row.fraction:.0%} of them", justify="right")
+    for name in dict.fromkeys(name for row in found.by_fraction for name in row.increase_percent):
+        cells = [row.increase_percent.get(name) for row in found.by_fraction]
+        label = name.replace("_", " ")
+        bold = f"[bold]{label}[/bold]" if name == "programs" else label
+        table.add_row(bold, *(_percent(one) if one else "-" for one in cells))
+    lines.append(table)
+    for row in found.by_fraction:
+        for where, one in (
+            ("heads by IoU", row.programs_minus_mean_table),
+            ("random heads", row.random_order_minus_mean_table),
+        ):
+            if one is not None:
+                said = _between(one, signed=True)
+                lines.append(escape(f"{row.fraction:.0%}, {where}: programs less mean tables {said} nats"))
+    return lines
+
+
+def _layers(group: Group) -> Table:
+    table = Table(title=escape(f"{group.label}: layer by layer; ± between seeds"), title_justify="left")
+    names = ("layer", "library", "reference", "gain", "perplexity, layer replaced")
+    for name in names:
+        table.add_column(name, justify="right")
+    for layer in group.layers:
+        cells = [_spread(layer.library), _spread(layer.reference), _spread(layer.gain, signed=True)]
+        table.add_row(str(layer.layer), *cells, f"{_percent(layer.replaced)} %" if layer.replaced else "-")
     return table
 
 
@@ -84,9 +145,14 @@ def _curves(comparison: Comparison, axis: Axis) -> Table:
     return table
 
 
-def _spread(found: Between) -> str:
-    half = "" if found.high is None else f" ±{found.high - found.value:.3f}"
-    return f"{found.value:.3f}{half}"
+def _spread(found: Between, gap: str = " ", *, signed: bool = False) -> str:
+    half = "" if found.high is None else f"{gap}±{found.high - found.value:.3f}"
+    return f"{found.value:{'+' if signed else ''}.3f}{half}"
+
+
+def _percent(found: Between) -> str:
+    half = "" if found.high is None else f" ±{found.high - found.value:,.0f}"
+    return f"{found.value:+,.1f}{half}" if abs(found.value) < 1000 else f"{found.value:+,.0f}{half}"
 
 
 def _between(found: Between, *, signed: bool = False) -> str:

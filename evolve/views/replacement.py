@@ -36,7 +36,7 @@ def _curves(result: dict[str, Any]) -> list[RenderableType]:
     perplexity = result["perplexity"]
     low, high = perplexity["original_interval"]
     lines: list[RenderableType] = [
-        f"{perplexity['measure']} on {result['texts']} test texts; original {perplexity['original']:.2f} "
+        f"{perplexity['measure']} on {result['texts']} texts; original {perplexity['original']:.2f} "
         f"(95 %: {low:.2f} to {high:.2f})"
     ]
     for row in perplexity.get("by_fraction", []):

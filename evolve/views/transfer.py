@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -11,12 +12,21 @@ from rich.table import Table
 from archives.bootstrap import Estimate
 from archives.gain import beyond_noise
 from evolve.results.transfer import DomainTransfer
+from evolve.views.replacement import render_perplexity
 from evolve.views.words import with_interval
 
 
 def render(domains: Mapping[str, DomainTransfer]) -> list[RenderableType]:
     """One table per domain, and whether the library beats the tables of home there, in words."""
     return [line for domain in domains.values() for line in _domain(domain)]
+
+
+def render_replaced(replaced: Mapping[str, dict[str, Any]]) -> list[RenderableType]:
+    """What replacing heads costs on texts of each domain."""
+    lines: list[RenderableType] = []
+    for domain, found in replaced.items():
+        lines += [f"[bold]{escape(domain)}[/bold]", *render_perplexity(found)]
+    return lines
 
 
 def _domain(there: DomainTransfer) -> list[RenderableType]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from campaigns import SMALL
 
-from evolve.results.comparison import between, compare_runs, read_run
+from evolve.results.between_seeds import between
+from evolve.results.comparison import compare_runs, read_run
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 
@@ -72,6 +73,43 @@ def test_a_curve_ends_at_what_the_shortest_run_has_reached(swept, first_time):
     assert comparison.groups[0].curves["usd"] == ()
     values = [point.mean_iou.value for point in comparison.groups[0].curves["programs"]]
     assert values == sorted(values)
+
+
+def test_a_group_is_told_layer_by_layer(swept, first_time, headscribe):
+    folder, _ = swept
+    paths = sorted((folder / "search.batch=8").glob("seed-*"))
+    (group,) = compare_runs(paths).groups
+    libraries = [json.loads((path / "library.json").read_text())["assignment"] for path in paths]
+    inside = [[line["iou_test"] for label, line in one.items() if label.startswith("L2H")] for one in libraries]
+    layer = group.layers[2]
+    assert layer.library.value == pytest.approx(np.mean(inside))
+    assert layer.gain.value == pytest.approx(layer.library.value - layer.reference.value)
+    assert np.mean([layer.gain.value for layer in group.layers]) == pytest.approx(
+        group.numbers["gain_over_reference"].value, abs=1e-5
+    )
+    assert "layer by layer" in headscribe("compare", *paths, "--layers").stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_replaces_heads_once_and_compares_that_too(small_config, tmp_path, headscribe):
+    arguments = ["sweep", small_config, "--seeds", "2", "--dir", tmp_path / "runs", "--replace", "0.5", "--json"]
+    arguments += ["--set", "stop.max_programs=20"]
+    found = json.loads(headscribe(*arguments).stdout)
+    (group,) = found["groups"]
+    (row,) = group["replacement"]["by_fraction"]
+    paths = [RunDir(tmp_path / "runs" / f"seed-{seed}") for seed in (0, 1)]
+    measured = [json.loads(path.file("replacement.json").read_text())["perplexity"] for path in paths]
+    increases = [one["by_fraction"][0]["conditions"]["mean_table"]["increase_percent"] for one in measured]
+    assert row["increase_percent"]["mean_table"]["value"] == pytest.approx(np.mean(increases))
+    assert row["programs_minus_mean_table"]["runs"] == 2
+    again = headscribe(*arguments)
+    assert json.loads(again.stdout)["groups"] == found["groups"]
+    store = paths[0].open_store()
+    assert [reading.reader for reading in store.readings()] == ["run", "replace"]
+    store.close()
+    shown = headscribe("compare", *(path.path for path in paths)).stdout
+    assert "programs less mean tables" in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_the_interval_between_seeds_is_students():

@@ -14,9 +14,12 @@ from evolve.running import run_campaign
 from evolve.session import opened_for_reading
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
+from fitness.heads import Head
+from fitness.replacement.studies import replace
 from fitness.scoring.packing import unpack
-from fitness.scoring.references import KINDS, fit_tables
+from fitness.scoring.references import KINDS, MEAN, fit_tables
 
+ASKED = {"model": None, "max_tokens": None, "limit": 4, "choose": False}
 # What a token of the run's own texts is attended to, whatever the text says.
 LEXICON = """def program(text):
     lexicon = {lexicon!r}
@@ -100,6 +103,45 @@ def test_for_another_choice_programs_are_chosen_on_other_texts_than_are_reported
     assert there.reference is None
     assert there.max_tokens == 16
     assert np.isfinite(there.gain_over_tables_here.value)
+
+
+def test_replacement_abroad_is_reported_under_all_conditions(finished, headscribe):
+    path, _ = finished
+    options = ["--texts", "python-docs", "--limit", "4", "--fractions", "0.5"]
+    done = headscribe("transfer", path, *options, "--perplexity", "--json")
+    there = json.loads(done.stdout)["transfer"]["python-docs"]
+    (row,) = there["perplexity"]["by_fraction"]
+    assert {"programs", "mean_table", "mean_output", "uniform", "random_order", "resample"} <= set(row["conditions"])
+    assert row["heads"] == there["heads"] // 2
+    assert "python-docs, fractions: " in done.stderr
+    assert json.loads((path / "transfer.json").read_text())["transfer"]["python-docs"] == there
+
+
+def test_replacement_abroad_fits_nothing_there(finished, monkeypatch):
+    path, _ = finished
+    seen = []
+
+    def spy(model, tokenizer, explanation, texts, *rest, **options):
+        seen.append((explanation, texts))
+        return {"perplexity": {}}
+
+    monkeypatch.setattr(replace, "study", spy)
+    transfer_library(path, ["python-docs"], **ASKED, perplexity=True, fractions=[0.5])
+    ((explanation, texts),) = seen
+    with opened_for_reading(RunDir(path)) as session:
+        own, fit = session.attention.texts, session.spec.fit
+        assert [text.string for text in texts.fit] == [text.string for text in own[:fit]]
+        assert not {text.string for text in texts.test} & {text.string for text in own}
+        home = fit_tables(session.attention, range(fit))
+    table = explanation.fitted[MEAN][Head(1, 2)]
+    row = session.attention.labels.index("L1H2")
+    np.testing.assert_array_equal(table(texts.test[0]), home.predict(MEAN, row, texts.test[0].n))
+
+
+def test_replacement_abroad_is_of_the_runs_own_model_alone(finished):
+    path, _ = finished
+    with pytest.raises(UserError, match="leave out --model and --choose"):
+        transfer_library(path, ["python-docs"], **ASKED | {"choose": True}, perplexity=True)
 
 
 def test_too_few_texts_and_no_texts_are_said(finished):
