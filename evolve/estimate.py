@@ -156,7 +156,7 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
         listener.on_texts(splits, config.max_tokens)
     asked = llm_operators(config)
     check_models(config.llm.models)
-    templates = check_prompts(config.llm.prompts, asked) if asked else None
+    templates = check_prompts(config.llm.prompts, asked, config.llm.leave_out) if asked else None
     with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:
         endpoints = tuple(_try_endpoint(entry, config, Path(folder)) for entry in config.llm.models) if asked else ()
         measured = _measure(config, model, splits, Path(folder), templates, listener)

@@ -145,7 +145,7 @@ def asking(config: Config, store: Store, mode: str, listener: Listener) -> Itera
     from operators.llm.prompt_check import check_prompts
 
     check_models(config.llm.models)
-    templates = check_prompts(config.llm.prompts, asked)
+    templates = check_prompts(config.llm.prompts, asked, config.llm.leave_out)
     asker = Asker(
         config, store, templates, mode="live" if mode == "live" else "replay", on_incident=listener.on_incident
     )

@@ -285,7 +285,7 @@ def make_scheduler(config: Config) -> Scheduler:
 def _llm_arms(operator: str, config: Config) -> list[Arm]:
     from operators.llm.templates import Templates
 
-    templates = Templates(config.llm.prompts)
+    templates = Templates(config.llm.prompts, config.llm.leave_out)
     return [
         Arm(operator, entry.model, prompt, templates.hash(prompt))
         for entry in config.llm.models

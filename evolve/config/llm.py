@@ -60,6 +60,7 @@ class Llm(Section):
         budget: what may be spent.
         on_failure: what to do when an endpoint stays down.
         prompts: a directory whose templates replace those of the same name.
+        leave_out: parts of what prompts say of a head that are left out, to see what they are worth.
         repair_rounds: how often a failed program may be sent back.
         retries: how often a request is tried again after a rate limit, a timeout or a server error.
     """
@@ -69,5 +70,6 @@ class Llm(Section):
     budget: LlmBudget = LlmBudget()
     on_failure: Literal["pause", "offline"] = "pause"
     prompts: Path | None = None
+    leave_out: tuple[Literal["profile", "examples", "wrong", "right", "leads", "common_errors"], ...] = ()
     repair_rounds: Count = 2
     retries: Annotated[int, Field(ge=0)] = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,20 @@ from operators.registry import LLM_OPERATORS
 _STRINGS = ("The dog ran . The dog sat", "Lily saw a cat . Lily ran", "A bird sang , and Tom slept")
 
 
-def check_prompts(directory: Path | None, operators: Iterable[str] = LLM_OPERATORS) -> Templates:
+def check_prompts(
+    directory: Path | None, operators: Iterable[str] = LLM_OPERATORS, leave_out: Sequence[str] = ()
+) -> Templates:
     """Reads and checks the templates that a campaign would use.
 
     Args:
         directory: the user's own templates, or None.
         operators: LLM operators that will be used.
+        leave_out: placeholders that stay empty.
 
     Raises:
         UserError: naming file, place and what would be right.
     """
-    templates = Templates(directory)
+    templates = Templates(directory, leave_out)
     templates.check_files(LLM_OPERATORS)
     for operator in operators:
         templates.check(operator, examples(operator))

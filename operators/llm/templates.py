@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,15 @@ SUFFIX = ".md"
 BUILT_IN = Path(configs.__file__).parent / "prompts"
 # Known to every template, whatever its operator.
 SHARED = frozenset({"vocabulary"})
+# Parts of what prompts say of a head that can be left out, to see what they are worth: placeholder -> its empty value.
+LEFT_OUT: Mapping[str, Any] = {
+    "profile": (),
+    "examples": (),
+    "wrong": (),
+    "right": None,
+    "leads": (),
+    "common_errors": (),
+}
 
 _ROLE = re.compile(r"^<!-- *(system|user|assistant) *-->[ \t]*$", re.MULTILINE)
 
@@ -36,12 +45,14 @@ class Templates:
 
     Args:
         directory: the user's own templates, or None.
+        leave_out: placeholders of `LEFT_OUT` that stay empty.
 
     Raises:
         UserError: for a directory or file that cannot be read, or a template that does not parse.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, leave_out: Sequence[str] = ()) -> None:
+        self._left_out = {name: LEFT_OUT[name] for name in leave_out}
         self._sources = _read_all(BUILT_IN)
         self._places = dict.fromkeys(self._sources, BUILT_IN)
         if directory is not None:
@@ -67,11 +78,14 @@ class Templates:
         return [stem for stem in stems if stem == operator or stem.startswith(f"{operator}.")]
 
     def hash(self, name: str) -> str:
-        """First 16 hexadecimal digits of a SHA-256 over a template and all that it includes."""
+        """First 16 hexadecimal digits of a SHA-256 over a template, all that it includes, and what it leaves out."""
         if name not in self._hashes:
-            digest = hashlib.sha256()
-            for part in self._with_parts(name + SUFFIX):
+            digest, parts = hashlib.sha256(), self._with_parts(name + SUFFIX)
+            for part in parts:
                 digest.update(f"{part}\0{self._sources[part]}\0".encode())
+            used = {key for part in parts for key in meta.find_undeclared_variables(self._parse(part))}
+            for left_out in sorted(used & self._left_out.keys()):
+                digest.update(f"without {left_out}\0".encode())
             self._hashes[name] = digest.hexdigest()[:16]
         return self._hashes[name]
 
@@ -81,6 +95,7 @@ class Templates:
         Raises:
             UserError: for a placeholder without a value, or an error in the template, with file and line.
         """
+        values = {**values, **{key: empty for key, empty in self._left_out.items() if key in values}}
         try:
             filled = [
                 {"role": role, "content": _tidy(template.render(values, vocabulary=self._vocabulary))}

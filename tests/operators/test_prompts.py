@@ -20,7 +20,7 @@ from operators.llm.fresh import Fresh
 from operators.llm.mutate import Mutate
 from operators.llm.prompt_check import check_prompts, examples
 from operators.llm.repair import Repair
-from operators.llm.templates import BUILT_IN, Templates, fenced
+from operators.llm.templates import BUILT_IN, LEFT_OUT, Templates, fenced
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
 
@@ -256,6 +256,21 @@ def test_a_users_part_is_used_by_built_in_templates_and_changes_their_hash(tmp_p
     assert "Answer in verse." in templates.render("fresh", examples("fresh")[0])[0]["content"]
     assert templates.hash("fresh") != Templates().hash("fresh")
     assert templates.hash("repair") == Templates().hash("repair")
+
+
+def test_parts_of_what_prompts_say_can_be_left_out_and_count_as_other_prompts():
+    whole, left_out = Templates(), check_prompts(None, leave_out=["profile", "examples"])
+    (values, _) = examples("fresh")
+    before, after = (templates.render("fresh", values)[-1]["content"] for templates in (whole, left_out))
+    assert "## What the head attends to" in before
+    assert values["examples"][0]["pairs"][0] in before
+    assert "## What the head attends to" not in after
+    assert "strongest pairs" not in after
+    assert values["examples"][0]["pairs"][0] not in after
+    assert left_out.hash("fresh") != whole.hash("fresh")
+    assert left_out.hash("repair") == whole.hash("repair")
+    for operator in LLM_OPERATORS:
+        assert Templates(leave_out=list(LEFT_OUT)).render(operator, examples(operator)[0])
 
 
 def test_further_templates_of_an_operator_are_found(tmp_path):
