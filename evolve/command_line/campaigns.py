@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,13 +99,28 @@ def sweep(
     ended: list[Swept] = []
 
     def command() -> Swept:
-        replaced = shares(replace, "--replace")
-        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder, replaced=replaced))
+        then = _replacing(shares(replace, "--replace"))
+        ended.append(sweep_all(config, vary or [], settings or [], seeds=seeds, folder=folder, afterwards=then))
         return ended[0]
 
     execute(command, lambda swept: render(swept.comparison) if swept.comparison else [], as_json=as_json)
     if ended[0].comparison is None:
         raise typer.Exit(INTERRUPTED)
+
+
+def _replacing(fractions: list[float] | None) -> Callable[[Path], None] | None:
+    """What replaces shares of a run's heads, unless that has been done; None where there are none to replace."""
+    if not fractions:
+        return None
+    from evolve.commands.replace import replace
+    from evolve.results.compared_files import has_replaced
+    from evolve.store.run_dir import RunDir
+
+    def then(path: Path) -> None:
+        if not has_replaced(RunDir(path), fractions):
+            replace(path, fractions=fractions, only=("fractions",))
+
+    return then
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evolve.commands.replace import replace
 from evolve.config import Config, load_config
 from evolve.graceful_stop import GracefulStop, graceful_stop
 from evolve.listeners import Listeners
-from evolve.results.compared_files import read_files
 from evolve.results.comparison import Comparison, compare_runs
 from evolve.running import run_campaign
 from evolve.store.run_dir import RunDir
@@ -53,7 +51,7 @@ def sweep(
     *,
     seeds: int,
     folder: Path | None,
-    replaced: list[float] | None = None,
+    afterwards: Callable[[Path], None] | None = None,
 ) -> Swept:
     """Runs campaigns in order, each in a directory of its own; finished ones are kept as they are.
 
@@ -63,7 +61,7 @@ def sweep(
         overrides: `a.b=c` settings of all campaigns.
         seeds: number of seeds of each combination, counted from the configuration's own.
         folder: where the runs lie; None is `sweeps/` and the configuration's name.
-        replaced: fractions of the heads to replace in each run once it has finished; None replaces none.
+        afterwards: called with the directory of each run that has finished.
 
     Raises:
         UserError: for anything that the user must change, before the first campaign starts.
@@ -80,8 +78,8 @@ def sweep(
             if not _run(path, config, stop, console, f"{number} of {len(runs)}"):
                 console.print("interrupted; the same command resumes", highlight=False)
                 return Swept(folder, tuple(runs), None)
-            if replaced and not _replaced(RunDir(path), replaced):
-                replace(path, fractions=replaced, only=("fractions",))
+            if afterwards is not None:
+                afterwards(path)
     return Swept(folder, tuple(runs), compare_runs(list(runs)))
 
 
@@ -118,12 +116,6 @@ def _run(path: Path, config: Config, stop: GracefulStop, console: Console, place
     with CampaignConsole(console, title, config.stop) as live:
         ended = run_campaign(config, run_dir, Listeners([live, stop]), interrupted=lambda: stop.asked)
     return ended.result is not None
-
-
-def _replaced(run_dir: RunDir, fractions: list[float]) -> bool:
-    """Whether these fractions have been replaced before, so that test need not be read again."""
-    rows = read_files(run_dir).replacement.get("perplexity", {}).get("by_fraction", [])
-    return set(fractions) <= {row["fraction"] for row in rows}
 
 
 def _finished(run_dir: RunDir, config: Config) -> bool:

@@ -54,7 +54,7 @@ class Fraction:
 
 
 @dataclass(frozen=True)
-class Replacement:
+class ReplacementCosts:
     """What `headscribe replace` measured of several runs.
 
     Attributes:
@@ -89,7 +89,13 @@ def read_files(run_dir: RunDir) -> Files:
     return Files(read("library.json"), read("transfer.json"), read("replacement.json"))
 
 
-def by_layer(runs: Sequence[Files]) -> tuple[Layer, ...]:
+def has_replaced(run_dir: RunDir, fractions: Sequence[float]) -> bool:
+    """Whether these shares of a run's heads have been replaced before, so that test need not be read again."""
+    rows = read_files(run_dir).replacement.get("perplexity", {}).get("by_fraction", [])
+    return set(fractions) <= {row["fraction"] for row in rows}
+
+
+def layers_of(runs: Sequence[Files]) -> tuple[Layer, ...]:
     """Layers of the runs whose library has been read on test; none where there is no such run."""
     found: list[dict[int, dict[str, float]]] = []
     for run in runs:
@@ -129,7 +135,7 @@ def abroad(results: Sequence[Mapping[str, Any]], runs: Sequence[Files]) -> dict[
     }
 
 
-def replacement(runs: Sequence[Files]) -> Replacement | None:
+def replacement_costs(runs: Sequence[Files]) -> ReplacementCosts | None:
     """What replacing heads cost, over the runs for which it has been measured; None where there are none."""
     measured = [run.replacement["perplexity"] for run in runs if run.replacement.get("perplexity", {}).get("original")]
     if not measured:
@@ -139,7 +145,7 @@ def replacement(runs: Sequence[Files]) -> Replacement | None:
         for row in one.get("by_fraction", []):
             if row["fraction"] > 0:
                 rows.setdefault(row["fraction"], []).append(row)
-    return Replacement(
+    return ReplacementCosts(
         len(measured),
         between([one["original"] for one in measured]),
         tuple(_fraction(fraction, rows[fraction]) for fraction in sorted(rows)),

@@ -11,7 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from evolve.results.between_seeds import Between, between
-from evolve.results.compared_files import Files, Layer, Replacement, abroad, by_layer, read_files, replacement
+from evolve.results.compared_files import (
+    Files,
+    Layer,
+    ReplacementCosts,
+    abroad,
+    layers_of,
+    read_files,
+    replacement_costs,
+)
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.scoring.references import KINDS
@@ -94,7 +102,7 @@ class Group:
     transfer: Mapping[str, Mapping[str, Between]]
     curves: Mapping[Axis, tuple[CurvePoint, ...]]
     layers: tuple[Layer, ...]
-    replacement: Replacement | None
+    replacement: ReplacementCosts | None
 
 
 @dataclass(frozen=True)
@@ -214,8 +222,8 @@ def _group(label: str, runs: Sequence[OneRun], marks: Mapping[Axis, np.ndarray])
             axis: tuple(CurvePoint(float(at), between([_at(run, axis, at) for run in runs])) for at in marks[axis])
             for axis in AXES
         },
-        by_layer(files),
-        replacement(files),
+        layers_of(files),
+        replacement_costs(files),
     )
 
 
