@@ -19,6 +19,9 @@ def replace(
     measure_heads: Annotated[
         int | None, typer.Option(help="Heads whose cost is measured, beside its estimate (default: a few).")
     ] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="Of these, heads on which another program is measured, too (default: a few).")
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Stages: fractions,layers,heads,order (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
@@ -32,6 +35,7 @@ def replace(
             fractions=shares(fractions, "--fractions"),
             random_orders=random_orders,
             measure_heads=measure_heads,
+            pairs=pairs,
             only=[stage.strip() for stage in only.split(",")] if only else None,
         ),
         lambda result: [*render_perplexity(result), f"wrote {run / 'replacement.json'}"],
@@ -45,6 +49,9 @@ def tasks(
     task: Annotated[list[str], typer.Option(help="A JSON-lines file or hub task such as piqa; repeatable.")],
     fractions: Fractions = None,
     limit: Annotated[int | None, typer.Option(help="The most questions of a task.")] = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="Controls beside programs, such as mean_table,uniform (default: all).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Question answering accuracy with heads replaced by programs."""
@@ -52,7 +59,13 @@ def tasks(
     from evolve.views.replacement import render_tasks
 
     execute(
-        lambda: tasks_command(run, names=task, fractions=shares(fractions, "--fractions"), limit=limit),
+        lambda: tasks_command(
+            run,
+            names=task,
+            fractions=shares(fractions, "--fractions"),
+            limit=limit,
+            conditions=[name.strip() for name in conditions.split(",")] if conditions else None,
+        ),
         lambda result: [*render_tasks(result), f"wrote {run / 'tasks.json'}"],
         as_json=as_json,
     )

@@ -21,6 +21,7 @@ def replace(
     fractions: list[float] | None = None,
     random_orders: int = 5,
     measure_heads: int | None = None,
+    pairs: int | None = None,
     only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Measures replacement on the test texts of a run and writes `replacement.json`.
@@ -30,6 +31,7 @@ def replace(
         fractions: shares of the heads in [0, 1]; None is a few.
         random_orders: number of random orders, and of draws of each control with programs on the wrong heads.
         measure_heads: the most heads whose cost is measured as well as estimated; None is a few.
+        pairs: the most of these on which another program, and uniform attention, is measured as well; None is a few.
         only: the stages wanted, of `fractions`, `layers`, `heads` and `order`; None is all.
 
     Returns:
@@ -41,7 +43,7 @@ def replace(
     from fitness.replacement.studies.replace import study
     from fitness.replacement.studies.settings import Settings
 
-    asked = {"fractions": fractions, "measure_heads": measure_heads, "only": only}
+    asked = {"fractions": fractions, "measure_heads": measure_heads, "pairs": pairs, "only": only}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     with StageConsole() as stages:
         run = open_replaceable(path, stages)

@@ -14,7 +14,14 @@ from evolve.views.stages import StageConsole, print_confinement
 KEPT = "tasks.partial.jsonl"
 
 
-def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit: int | None) -> dict[str, Any]:
+def tasks(
+    path: Path,
+    *,
+    names: list[str],
+    fractions: list[float] | None,
+    limit: int | None,
+    conditions: list[str] | None = None,
+) -> dict[str, Any]:
     """Measures accuracies with heads replaced and writes `tasks.json`.
 
     Args:
@@ -22,6 +29,7 @@ def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit:
         names: JSON-lines files, or names of hub tasks.
         fractions: shares of the heads in [0, 1]; None is a few.
         limit: the most questions of a task.
+        conditions: controls that stand beside programs; None is all of docs/replacement.md.
 
     Raises:
         UserError: for a run without a library, tasks that cannot be read, and a model where replacement is not exact.
@@ -43,6 +51,7 @@ def tasks(path: Path, *, names: list[str], fractions: list[float] | None, limit:
                 run.sandbox,
                 seed=run.config.seed,
                 fractions=FRACTIONS if fractions is None else fractions,
+                only=conditions,
                 fit_texts=run.texts.fit,
                 kept=run.measurements(KEPT),
                 progress=stages.on_stage,

@@ -243,6 +243,15 @@ def test_accuracy_with_heads_replaced_is_that_of_the_replaced_model(model, token
     assert found["accuracy"] == pytest.approx(expected)
 
 
+def test_some_controls_can_be_chosen_and_give_the_same_accuracies(model, tokenizer):
+    every = evaluate(model, tokenizer)["tasks"]["own"]["by_fraction"][-1]
+    some = evaluate(model, tokenizer, only=["uniform"])["tasks"]["own"]["by_fraction"][-1]
+    assert set(some) == {"fraction", "heads", "programs", "uniform"}
+    assert some["uniform"] == every["uniform"]
+    with pytest.raises(UserError, match="no 'unifrom' here; did you mean 'uniform'"):
+        evaluate(model, tokenizer, only=["unifrom"])
+
+
 def test_interrupted_tasks_go_on_and_read_nothing_twice(model, tokenizer, tmp_path):
     whole = evaluate(model, tokenizer)
     evaluate(model, tokenizer, tasks={"own": QUESTIONS[:3]}, kept=Measurements(tmp_path / "kept"))

@@ -475,7 +475,7 @@ def test_bundled_models_are_exact_and_prefer_programs_to_uniform_attention(name,
         pair_iou={(p.id, h): float(iou[k, flat]) for k, p in enumerate(programs) for h, flat in heads.items()},
     )
     split = SplitTexts(fit=attention.texts[6:], held_out=attention.texts[6:], test=attention.texts[:6])
-    settings = Settings(fractions=[0, 1], draws=1, search_texts=2, measure_heads=32)
+    settings = Settings(fractions=[0, 1], draws=1, search_texts=2, measure_heads=32, pairs=32)
     result = study(model, tokenizer, explanation, split, make_sandbox, settings)
     assert result["identity"]["exact"]
     assert result["identity"]["lower_layers_shared"]

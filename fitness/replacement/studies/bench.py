@@ -86,7 +86,7 @@ class Bench:
         self._texts = texts
         self._kept = kept or Measurements()
         self.meter = Meter(model, tokenizer, source, texts.test, causal=self.causal, kept=self._kept, lower=lower)
-        self.mean_output = mean_outputs(model, texts.fit[:FIT_TEXTS_FOR_OUTPUTS]) if texts.fit else None
+        self.mean_output = mean_outputs(model, texts.fit[:FIT_TEXTS_FOR_OUTPUTS])
         self.resampler = Resampler(len(texts.test), settings.seed)
         self.pass_seconds = self._time_a_pass()
 

@@ -54,8 +54,8 @@ def fitted_sources(attention: Attention, fit: Sequence[int], heads: Iterable[Hea
 
 
 def mean_outputs(model: PreTrainedModel, texts: Sequence[Text]) -> dict[Head, FixedOutput] | None:
-    """Each head's mean output over all tokens of texts (mean ablation); None where outputs are out of reach."""
-    if not uses_interface(model):
+    """Each head's mean output over all tokens of texts (mean ablation); None without texts, or outputs out of reach."""
+    if not texts or not uses_interface(model):
         return None
     sums: dict[int, np.ndarray] = {}
 

@@ -107,9 +107,11 @@ def measure_heads(bench: Bench, estimated: HeadEstimates) -> dict[str, Any]:
     rng = np.random.default_rng((bench.settings.seed, 0x9A1))
     single: dict[tuple[str, Head], Assignment] = {}
     for head in chosen:
+        single[PROGRAMS, head] = {head: explanation.assignment[head]}
+    for index in sorted(rng.permutation(len(chosen))[: bench.settings.pairs]):
+        head = chosen[index]
         others = [program for program in estimated.library if program.id != explanation.assignment[head].id]
         pair = others[rng.integers(len(others))] if others else explanation.assignment[head]
-        single[PROGRAMS, head] = {head: explanation.assignment[head]}
         single["uniform", head] = {head: UNIFORM}
         single["pair", head] = {head: pair}
     scores = bench.measure("heads", single)
@@ -143,7 +145,7 @@ def _head_row(bench: Bench, head: Head, estimated: HeadEstimates, scores: Mappin
         return row | dict.fromkeys(keys)
     original, alone = scores["original"], scores[PROGRAMS, head]
     cost, error = original.paired_difference(alone)
-    uniform = original.paired_difference(scores["uniform", head])[0]
+    uniform = original.paired_difference(scores["uniform", head])[0] if ("uniform", head) in scores else None
     return row | dict(zip(keys, (cost, error, uniform, alone.perplexity, alone.kl, alone.agreement), strict=True))
 
 

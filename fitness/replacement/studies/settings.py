@@ -14,8 +14,8 @@ DRAWN, SINGLE = 5, 11
 # A backward pass that gives no gradients of parameters, in forward passes; an estimate of costs makes two of them.
 BACKWARD = 2.0
 ESTIMATE = 1 + 2 * BACKWARD
-# Of a head that is measured, and on the way to knowing what completeness costs.
-PER_HEAD, COMPLETENESS = 3, 6
+# Of a head that is measured; what a pair adds; and on the way to knowing what completeness costs.
+PER_HEAD, PER_PAIR, COMPLETENESS = 1, 2, 6
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Settings:
         fractions: shares in [0, 1] of the assigned heads that are replaced.
         draws: number of random orders, and of draws of each control with programs on the wrong heads; at least 1.
         measure_heads: the most heads whose cost is measured as well as estimated.
+        pairs: the most of these heads on which another program, and uniform attention, is measured as well.
         search_texts: the most held-out texts that the order of least cost is estimated on.
         refreshes: how often that order is estimated anew as heads are replaced; at least 1.
         only: the stages wanted, of `STAGES`.
@@ -36,6 +37,7 @@ class Settings:
     fractions: Sequence[float] = FRACTIONS
     draws: int = 5
     measure_heads: int = 8
+    pairs: int = 8
     search_texts: int = 8
     refreshes: int = 4
     only: Sequence[str] = STAGES
@@ -46,8 +48,8 @@ class Settings:
             raise UserError("fractions: give shares from 0 to 1, such as 0.25")
         if self.draws < 1:
             raise UserError("random_orders: at least one random order is needed as a control")
-        if self.refreshes < 1 or self.measure_heads < 0:
-            raise UserError("refreshes: at least 1; measure_heads: 0 or more")
+        if self.refreshes < 1 or min(self.measure_heads, self.pairs) < 0:
+            raise UserError("refreshes: at least 1; measure_heads and pairs: 0 or more")
         unknown = sorted(set(self.only) - set(STAGES))
         if unknown or not self.only:
             raise UserError(f"only: {', '.join(unknown) or 'nothing'} is not a stage; choose of {', '.join(STAGES)}")
@@ -70,5 +72,6 @@ class Settings:
         if "layers" in self.only:
             found += 2 * layers * half
         if "heads" in self.only:
-            found += ESTIMATE + PER_HEAD * min(self.measure_heads, heads) * half
+            measured = min(self.measure_heads, heads)
+            found += ESTIMATE + (PER_HEAD * measured + PER_PAIR * min(self.pairs, measured)) * half
         return found

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fitness.errors import UserError
+from fitness.errors import UserError, nearest
 from fitness.models.loading import Reader, context_length
 from fitness.models.observe import inspect_heads
 from fitness.program import Program
@@ -42,10 +42,11 @@ def evaluate_tasks(
     *,
     seed: int,
     fractions: Sequence[float] = FRACTIONS,
+    only: Sequence[str] | None = None,
     fit_texts: Sequence[Text] = (),
     kept: Measurements | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    note: Callable[[str], None] | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Accuracy on multiple-choice tasks with ever more heads replaced; identity is proven first.
 
@@ -57,6 +58,7 @@ def evaluate_tasks(
         make_sandbox: gives an empty sandbox.
         seed: of the controls that are drawn.
         fractions: shares in [0, 1] of the assigned heads that are replaced.
+        only: the controls that stand beside programs, by name; None is all.
         fit_texts: texts that heads' mean outputs are taken over; no such condition if empty.
         kept: where measurements are looked up and kept, so that an interrupted evaluation goes on.
         progress: called with a task's name, the measurements done and all.
@@ -66,25 +68,23 @@ def evaluate_tasks(
         plain values for JSON, as described in docs/replacement.md.
 
     Raises:
-        UserError: for an encoder, an empty assignment, or a task of which no question fits the model's context.
+        UserError: for an encoder, an empty assignment, an unknown control, or a task of which no question fits.
         IdentityError: where replacement is not exact for this model.
     """
     reader = Reader(tokenizer)
     encoded = _encoded(model, tokenizer, tasks, explanation)
     identity = _proven(model, reader, encoded)
-    fractions = sorted(set(fractions))
-    counts = heads_at(fractions, len(explanation.assignment))
-    conditions = _conditions(explanation, mean_outputs(model, fit_texts) if fit_texts else None, counts, seed)
+    counts = heads_at(fractions := sorted(set(fractions)), len(explanation.assignment))
+    conditions = _conditions(explanation, mean_outputs(model, fit_texts), counts, seed, only)
     results: dict[str, dict[str, Any]] = {}
     every = [choice for _, choices in encoded.values() for choice in choices]
-    if note is not None:
-        note(_forecast(model, every, len(conditions)))
+    note(_forecast(model, every, len(conditions)))
     with SandboxPredictions(make_sandbox, causal=True) as source:
         for name, (questions, choices) in encoded.items():
             stage = None if progress is None else lambda done, total, name=name: progress(name, done, total)
             likelihoods = log_likelihoods(model, reader, source, choices, conditions, kept, stage)
-            results[name] = {"left_out": len(tasks[name]) - len(questions)}
-            results[name] |= _task_result(questions, choices, likelihoods, fractions, counts)
+            results[name] = _task_result(questions, choices, likelihoods, fractions, counts)
+            results[name]["left_out"] = len(tasks[name]) - len(questions)
         failed = count_failures(reader, source, every, _replacing(conditions), kept)
     return {
         "tasks": results,
@@ -138,13 +138,23 @@ def _forecast(model: PreTrainedModel, choices: Sequence[Choice], conditions: int
 
 
 def _conditions(
-    explanation: HeadPrograms, mean_output: Assignment | None, counts: Sequence[int], seed: int
+    explanation: HeadPrograms,
+    mean_output: Assignment | None,
+    counts: Sequence[int],
+    seed: int,
+    only: Sequence[str] | None,
 ) -> dict[Name, Assignment]:
     """(name, number of heads) -> what stands where; each control is drawn once, as questions are many."""
     order = by_iou(explanation.assignment, explanation.head_iou)
+    every = all_conditions(explanation, mean_output, draws=1, seed=seed)
+    names = [condition.name for condition in every]
+    for name in only or ():
+        if name not in names:
+            raise UserError(f"conditions: there is no {name!r} here{nearest(name, names)}")
     found: dict[Name, Assignment] = {ORIGINAL: {}}
-    for condition in all_conditions(explanation, mean_output, draws=1, seed=seed):
-        found |= {(condition.name, count): condition.on(order[:count]) for count in counts}
+    for condition in every:
+        if only is None or condition.name in (PROGRAMS, *only):
+            found |= {(condition.name, count): condition.on(order[:count]) for count in counts}
     return found
 
 
