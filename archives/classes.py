@@ -63,7 +63,15 @@ def classify(traits: Traits, *, lists_words: bool) -> str:
 
 
 def lists_words(program: Program) -> bool:
-    """Whether a program's source holds a string with a letter that is not a docstring."""
+    """Whether a program's source lists words."""
+    return bool(listed_words(program))
+
+
+def listed_words(program: Program) -> list[str]:
+    """The different strings with a letter in a program's source that are not docstrings, in their order.
+
+    How many there are says how lexical a program is: what it holds of its corpus rather than of language.
+    """
     tree = ast.parse(program.source)
     docstrings = {
         id(node.body[0].value)
@@ -71,7 +79,8 @@ def lists_words(program: Program) -> bool:
         if isinstance(node, (ast.Module, ast.FunctionDef)) and node.body and isinstance(node.body[0], ast.Expr)
     }
     strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return any(any(c.isalpha() for c in str(node.value)) for node in strings if id(node) not in docstrings)
+    found = [str(node.value) for node in strings if id(node) not in docstrings]
+    return list(dict.fromkeys(word for word in found if any(character.isalpha() for character in word)))
 
 
 def spread(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from archives.bootstrap import Estimate
-from archives.classes import lists_words, spread
+from archives.classes import listed_words, lists_words, spread
 from archives.function_source import MODULES, alone, as_function, literal
 from archives.gain import Gain
 from archives.library import HeadLine, Member, ReducedLibrary, SplitScores
@@ -126,7 +126,8 @@ def _classes_json(library: ReducedLibrary) -> dict[str, Any] | None:
 def _class_json(member: Member, library: ReducedLibrary) -> dict[str, Any]:
     if member.program is None:
         return {}
-    return {"class": library.classes.get(member.id), "lists_words": lists_words(member.program)}
+    words = len(listed_words(member.program))
+    return {"class": library.classes.get(member.id), "lists_words": words > 0, "words_listed": words}
 
 
 def gain_json(gain: Gain | None, name: str) -> dict[str, Any]:
@@ -277,6 +278,9 @@ def _docstring(member: Member, lines: dict[str, HeadLine], library: ReducedLibra
         for start in range(0, len(shown), HEADS_A_LINE)
     ]
     text.append(f"IoU: {_estimate(iou)}, the mean over its heads on {'held-out' if library.test is None else 'test'}")
+    if member.program is not None:
+        words = listed_words(member.program)
+        text.append(f"Words: lists {len(words)}" if words else "Words: lists none, so nothing of it is of one corpus")
     if member.descriptors:
         text.append("Descriptors: " + ", ".join(f"{name} {value:.2f}" for name, value in member.descriptors.items()))
     return "\n".join(text)

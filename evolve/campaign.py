@@ -115,7 +115,7 @@ class Campaign:
         evaluations: list[Evaluation] = [evaluation for result in results for evaluation in result]
         first = self.state.programs
         records = [
-            ProgramRecord.of(first + index, program, step, evaluation)
+            ProgramRecord.of(first + index, program, step, evaluation, self.spec.fitness)
             for index, (program, evaluation) in enumerate(zip(programs, evaluations, strict=True))
         ]
         self._commit(step, self._repeated(programs, records), proposals)

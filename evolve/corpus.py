@@ -42,9 +42,9 @@ def read_transfer(config: Config, model: ModelSource, cache: Path, splits: Split
     Raises:
         UserError: where there are no such domains, or texts cannot be read, or are too few.
     """
-    if not config.transfer:
+    if not config.abroad:
         raise UserError("transfer: the configuration names no texts of other domains")
-    by_domain = {source.name: source.read(config.texts_by) for source in config.transfer}
+    by_domain = {source.name: source.read(config.texts_by) for source in config.abroad}
     sizes = {"fit": 0, "held_out": 0, "test": config.splits.test}
     return _split(config, model, cache, by_domain, sizes, but=splits.all)
 

@@ -183,6 +183,7 @@ def worker_spec(config: Config, attention: Attention, splits: Splits, own: Seque
         Limits(config.sandbox.cpu_seconds, config.sandbox.memory_mb),
         tuple(own),
         splits.domains,
+        config.search.across,
     )
 
 

@@ -21,7 +21,8 @@ from operators.shared.docstrings import proposal
 from operators.shared.fit_scoring import FitScorer, coarse_scorer, fit_scorer
 from operators.shared.log_linear import ALWAYS, LogLinear, Term, read, summed, write
 from operators.shared.patterns import dictionary_of
-from operators.shared.syntax_trees import append_line, can_append, changing_lines, tree_of
+from operators.shared.price import IOU_PER_BIT, price
+from operators.shared.syntax_trees import append_line, can_append, changing_lines, expression, tree_of
 from operators.shared.tree_evaluation import Unsupported
 
 # Terms of a program that is begun afresh: drawn anew for every one.
@@ -41,8 +42,8 @@ STEP_EVALUATIONS = 8
 LAST_EVALUATIONS = 20
 # Terms with which the form of a program is chosen.
 PROBED = 9
-# IoU that a round of terms has to bring in, for each of them.
-MIN_GAIN = 0.0004
+# Bits of a coefficient in two digits.
+NUMBER_BITS = 10.0
 # Share of the slots that begin afresh all the same: where the parent is of this kind, and where it is of another.
 FRESH, FRESH_BESIDE_OTHERS = 0.25, 0.7
 # Of a parent's terms so many go first.
@@ -91,10 +92,15 @@ def grow(model: LogLinear, length: int, scorer: FitScorer, rng: np.random.Genera
             return
         before = list(model.terms)
         model.add(found)
-        if model.fit(STEP_EVALUATIONS) < iou + MIN_GAIN * len(found):
+        if model.fit(STEP_EVALUATIONS) < iou + cost(found):
             model.keep(range(len(before)))
             model.coefficients = np.array([term.coefficient for term in before])
             failed += 1
+
+
+def cost(terms: Sequence[Term]) -> float:
+    """IoU that terms have to bring in for what it takes to write them; listed tokens cost most."""
+    return sum(price(expression(term.source)) + IOU_PER_BIT * NUMBER_BITS for term in terms)
 
 
 def prune(model: LogLinear, length: int) -> None:
@@ -151,7 +157,8 @@ class _Task:
         length = min(MAX_TERMS, len(terms) + int(self.rng.integers(0, 4)))
         grow(model, int(SURPLUS * length) + 1, self.coarse, self.rng)
         prune(model, length)
-        if model.fit(LAST_EVALUATIONS) < before + MIN_IMPROVEMENT:
+        after = model.fit(LAST_EVALUATIONS)
+        if after - cost(model.terms) < before - cost(terms) + MIN_IMPROVEMENT:
             return []
         return self._finished(model, f"{len(gone)} of {len(terms)} terms out, {length - len(terms) + len(gone)} in")
 

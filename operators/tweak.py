@@ -15,6 +15,7 @@ from operators.shared.docstrings import proposal
 from operators.shared.field_types import FIELD_TYPES, is_condition, is_field
 from operators.shared.fit_scoring import FitScorer, fit_scorer
 from operators.shared.patterns import FADING, dictionary_of, query_side
+from operators.shared.price import price
 from operators.shared.syntax_trees import (
     append_line,
     can_append,
@@ -68,8 +69,11 @@ class Tweak:
                 break
             iou = scorer.plain_iou(tree, request.head)
             # A variant that scores exactly as its parent predicts the same.
-            if iou >= 0 and iou != parent_iou and (best is None or iou > best[0]):
-                best = iou, tree, ", ".join(names)
+            if iou < 0 or iou == parent_iou:
+                continue
+            worth = iou - price(tree)
+            if best is None or worth > best[0]:
+                best = worth, tree, ", ".join(names)
         if best is None:
             return []
         return [proposal(best[1], best[2])]

@@ -13,16 +13,21 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 import configs
 from evolve.config.llm import Llm
 from evolve.config.section import Count, Section
-from evolve.config.texts import TextSources
+from evolve.config.texts import TextSource, TextSources
 from fitness.errors import UserError, nearest
 from fitness.models.source import Device, Dtype, ModelSource, locate
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
+from fitness.scoring.iou import Across
 from fitness.text.sources import TextsBy
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
 MOST_BYTES = 1 << 20
 PRESETS = Path(configs.__file__).parent
+# What a campaign of one domain is checked on: the first that is not its own.
+CHECKS = ("python-docs", "stories")
+# Tables that are fitted abroad are scored on texts that they were not fitted on.
+FEWEST_TEXTS = 4
 
 
 Share = Annotated[float, Field(ge=0)]
@@ -70,6 +75,8 @@ class Search(Section):
         batch: slots per step.
         lag: pipeline depth, which is how many steps before their evaluation programs are proposed; slow proposals
             (an LLM's) want more.
+        across: what fitness is of several domains: the mean over them of the mean IoU on the texts of each, or that of
+            the domain where a head is explained worst.
         choice: how slots are given to operators: by the reward of each so far, or by their fixed shares.
         bins: bins of each descriptor axis.
         descriptors: the behaviour axes; one's own as `package.module:name`.
@@ -77,6 +84,7 @@ class Search(Section):
 
     batch: Count = 32
     lag: Count = 1
+    across: Across = "mean"
     choice: Literal["shares", "bandit"] = "bandit"
     descriptors: tuple[str, ...] = ("reach", "focus", "sink", "content")
     bins: Count = 5
@@ -127,7 +135,8 @@ class Config(Section):
         device_map: `auto` spreads a model over devices, memory and disk (extra `accelerate`).
         texts: what programs are to explain the model on, one source or several, each of them a domain.
         texts_by: what separates the texts of `.txt` files: blank lines, or every line's end.
-        transfer: texts of other domains, read at the end.
+        transfer: texts of other domains, read at the end; left out, a built-in one serves as a check of a campaign of a
+            single domain; [] is none.
         max_tokens: length to which texts are cut.
         operators: operator -> share of the slots; one's own as `package.module:Name`.
         attention_cache: folder for captured attention; None is the user's cache folder.
@@ -140,7 +149,7 @@ class Config(Section):
     device_map: str | None = None
     texts: Annotated[TextSources, Field(min_length=1)]
     texts_by: TextsBy = "blank_line"
-    transfer: TextSources = ()
+    transfer: TextSources | None = None
     max_tokens: Annotated[int, Field(ge=2)] = 64
     splits: SplitSizes = SplitSizes()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -172,7 +181,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _domains_differ(self) -> Config:
-        names = [source.name for source in (*self.texts, *self.transfer)]
+        names = [source.name for source in (*self.texts, *self.abroad)]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"texts and transfer name the domain {twice[0]!r} twice; give each a `domain` of its own")
@@ -184,6 +193,16 @@ class Config(Section):
         if asked and not self.llm.models:
             raise ValueError(f"operator {asked[0]!r} needs llm.models; name one, or use offline operators only")
         return self
+
+    @property
+    def abroad(self) -> tuple[TextSource, ...]:
+        """The domains that are read at the end: as configured, or the check of a campaign of one domain."""
+        if self.transfer is not None:
+            return self.transfer
+        if len(self.texts) > 1 or self.splits.test < FEWEST_TEXTS:
+            return ()
+        taken = {self.texts[0].source, self.texts[0].name}
+        return (TextSource(source=next(name for name in CHECKS if name not in taken)),)
 
     def target(self) -> ModelSource:
         """The model, found but not loaded.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from archives.bootstrap import Estimate
+from archives.classes import listed_words
 from archives.export import function_names
 from archives.gain import beyond_noise
 from archives.library import ReducedLibrary
@@ -32,7 +33,7 @@ def run_details(library: ReducedLibrary, spec: WorkerSpec, attention: Attention)
 
     Returns:
         `heads` (name -> `program`, `test`, `baseline_test`, `reference`, `reference_test`, `gain`, `beyond_noise`) and
-        `programs` (`id`, `name`, `heads`, `test`, `source`, `picture`, `measures`).
+        `programs` (`id`, `name`, `heads`, `test`, `words`, `source`, `picture`, `measures`).
     """
     names = function_names(library)
     assert library.reference is not None
@@ -62,6 +63,7 @@ def run_details(library: ReducedLibrary, spec: WorkerSpec, attention: Attention)
                 "name": names[member.id],
                 "heads": list(member.heads),
                 "test": _value(member.iou_test),
+                "words": len(listed_words(member.program)) if member.program else 0,
                 "measures": dict(member.descriptors),
                 "source": member.program.source if member.program else None,
                 "picture": picture,

@@ -167,7 +167,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         run_dir=str(session.run_dir.path),
         notes=list(session.attention.notes),
         **store.meta("texts"),
-        transfer=transfer(session, config, listener) if config.transfer else {},
+        transfer=transfer(session, config, listener) if config.abroad else {},
         earlier=earlier_results(store, evaluated),
     )
     store.set_meta("details", run_details(library, session.spec, session.attention))

@@ -35,7 +35,7 @@ def remember_tables(store: Store, attention: Attention, spec: WorkerSpec) -> Non
     if store.meta(_META) is not None:
         return
     found = run_tables(spec).score(attention, range(spec.fit, spec.fit + spec.held_out))
-    means = {kind: scores.mean(axis=1, dtype=np.float64).tolist() for kind, scores in found.items()}
+    means = {kind: spec.fitness(scores).tolist() for kind, scores in found.items()}
     store.set_meta(_META, means)
 
 

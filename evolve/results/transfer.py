@@ -13,6 +13,7 @@ from archives.compare import read_library_json
 from archives.gain import best_of, gain_over
 from archives.table import ScoreTable
 from evolve.config import Config
+from evolve.config.schema import FEWEST_TEXTS
 from evolve.corpus import read_splits, read_transfer
 from evolve.listeners import Listener
 from evolve.results.found import score_table
@@ -27,8 +28,6 @@ from fitness.scoring.baselines import baselines
 from fitness.scoring.references import KINDS, fit_tables
 from fitness.scoring.worker import WorkerSpec
 
-# Tables that are fitted abroad are scored on texts that they were not fitted on.
-FEWEST_TEXTS = 4
 # Column of the tables that are fitted abroad.
 HERE = "tables_here"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class ProgramRecord:
         length: characters of the normalised source.
         step: when it entered.
         evaluation: how it ran; `scores`, by text, are not kept.
-        iou: (heads,) float32 fitness, which is mean held-out IoU; None where it failed.
+        iou: (heads,) float32 fitness, which is mean held-out IoU or that of the worst domain; None where it failed.
     """
 
     number: int
@@ -88,8 +88,15 @@ class ProgramRecord:
     iou: np.ndarray | None
 
     @classmethod
-    def of(cls, number: int, program: Program, step: int, evaluation: Evaluation) -> ProgramRecord:
-        """The record of a program just evaluated."""
+    def of(
+        cls,
+        number: int,
+        program: Program,
+        step: int,
+        evaluation: Evaluation,
+        fitness: Callable[[np.ndarray], np.ndarray] = fitness,
+    ) -> ProgramRecord:
+        """The record of a program just evaluated; `fitness` is of its (heads, texts) scores."""
         iou = None if evaluation.scores is None else fitness(evaluation.scores)
         return cls(number, program.id, program.source, program.length, step, evaluation, iou)
 

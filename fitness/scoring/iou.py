@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from fitness.scoring.packing import Packing
+
+# How the IoU on several domains becomes one number.
+Across = Literal["mean", "worst"]
 
 
 def iou_of_sums(shared: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -67,13 +71,22 @@ def iou_by_text(
     return iou_of_sums(shared, packing.filled_rows(predictions) + sums).astype(np.float32)
 
 
-def fitness(scores: np.ndarray) -> np.ndarray:
-    """Fitness of a program: its IoU on each head, averaged over the texts of a split.
+def fitness(scores: np.ndarray, domains: int = 1, across: Across = "mean") -> np.ndarray:
+    """Fitness of a program: its IoU on each head, averaged over the texts of a split, domain by domain.
 
     Args:
         scores: (heads, texts) IoU in [0, 1].
+        domains: number of domains, of which the texts take turns.
+        across: the mean over domains, or the lowest of them.
 
     Returns:
         (heads,) float32 in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> fitness(np.array([[0.5, 0.25, 0.5, 0.25]]), domains=2, across="worst").tolist()
+        [0.25]
     """
-    return np.asarray(scores).mean(axis=1, dtype=np.float64).astype(np.float32)
+    scores = np.asarray(scores)
+    means = np.stack([scores[:, place::domains].mean(axis=1, dtype=np.float64) for place in range(domains)])
+    return (means.mean(axis=0) if across == "mean" else means.min(axis=0)).astype(np.float32)

@@ -24,7 +24,7 @@ from fitness.scoring.contract import to_predictions, waste
 from fitness.scoring.descriptors import describe
 from fitness.scoring.fit_view import FitView
 from fitness.scoring.held_out_words import own_words
-from fitness.scoring.iou import iou_by_text
+from fitness.scoring.iou import Across, fitness, iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
 from fitness.scoring.purity import ALONE, SecondServer, marks, sample
@@ -52,6 +52,7 @@ class WorkerSpec:
         sandbox: "strict" or "degraded".
         limits: CPU time and memory of one program.
         own: operators and descriptors that were given as objects.
+        across: how fitness sums up the domains.
         quotes: whether messages of failures may quote the texts: only where no operator reads them.
         domains: names of the domains that the texts of every split take turns of.
     """
@@ -65,11 +66,16 @@ class WorkerSpec:
     limits: Limits = field(default_factory=Limits)
     own: tuple[Own, ...] = ()
     domains: tuple[str, ...] = ("texts",)
+    across: Across = "mean"
     quotes: bool = False
 
     def domain_of(self, split: SplitName) -> np.ndarray:
         """(texts,) int64: index in `domains` of each text of a split."""
         return domain_indices(getattr(self, split), len(self.domains))
+
+    def fitness(self, scores: np.ndarray) -> np.ndarray:
+        """(heads,) float32 fitness of a program from its (heads, texts) IoU on held-out texts."""
+        return fitness(scores, len(self.domains), self.across)
 
 
 @dataclass(frozen=True)

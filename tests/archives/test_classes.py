@@ -14,6 +14,7 @@ from archives.classes import (
     UNIFORM,
     WORD,
     classify,
+    listed_words,
     lists_words,
     spread,
 )
@@ -64,6 +65,11 @@ def test_a_docstring_is_no_list_of_words():
     assert not lists_words(Program.parse('def program(text):\n    """Words."""\n    return 1.0 * text.same\n'))
     assert not lists_words(Program.parse("def program(text):\n    return 1.0 * np.isin(text.tokens, ['.', ','])\n"))
     assert lists_words(Program.parse("def program(text):\n    return 1.0 * np.isin(text.tokens, [' the'])\n"))
+
+
+def test_how_lexical_a_program_is_are_the_words_that_it_lists():
+    source = "def program(text):\n    return np.isin(text.tokens, [' the', ' a', '.', ' the']) * 1.0\n"
+    assert listed_words(Program.parse(source)) == [" the", " a"]
 
 
 def test_classes_are_counted_over_heads_by_layer_and_in_the_order_of_replacement():
