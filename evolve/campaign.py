@@ -9,6 +9,7 @@ from typing import Any
 
 from archives.grid import AddResult, AddStatus
 from evolve.candidates import Candidate
+from evolve.ceiling import ceiling_by_head
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.proposing import Proposer
@@ -62,7 +63,7 @@ class Campaign:
     interrupted: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
-        self.state = SearchState(self.config, self.heads, self.spec.own)
+        self.state = SearchState(self.config, self.heads, self.spec.own, ceiling_by_head(self.store))
         self._planned: dict[int, list[Slot]] = {}
         self._next_plan = 1
         self._seconds = self.store.seconds()

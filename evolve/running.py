@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evolve.campaign import Campaign
+from evolve.ceiling import REACHING, remember_ceiling
 from evolve.config import Config
 from evolve.listeners import REPORTING, SEARCHING, Listener, Listeners
 from evolve.proposing import Proposer
@@ -81,6 +82,8 @@ def run_campaign(
     with opened_for_search(config, run_dir, told, rebinning=rebinning, own=own) as session:
         told.on_stage(FITTING, 0, 0)
         remember_tables(session.store, session.attention, session.spec)
+        told.on_stage(REACHING, 0, 0)
+        remember_ceiling(session.store, session.pool(told), session.spec)
         log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
         campaign, reason = _search(session, told, llm, interrupted)
         log.write("stop", reason=reason, programs=campaign.state.programs)

@@ -22,6 +22,11 @@ from operators.registry import get_operator
 PLAN, HEADS, PROPOSE = 1, 2, 3
 
 RECENT_FAILURES = 128
+# Share of the slots in which heads take turns, where it is known what is within reach of each.
+IN_TURN = 0.3
+# What a head earned fades by this with every further slot on it.
+FADING = 0.5
+LEAST_PROMISE = 0.002
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class SearchState:
         added: how many programs opened a cell of the grid for some head, improved an elite, or did neither.
     """
 
-    def __init__(self, config: Config, heads: int, own: Sequence[Own] = ()) -> None:
+    def __init__(self, config: Config, heads: int, own: Sequence[Own] = (), ceiling: np.ndarray | None = None) -> None:
         self.config = config
         self._own = tuple(own)
         self.grid = Grid([Axis(name, config.search.bins) for name in config.search.descriptors], heads)
@@ -83,6 +88,8 @@ class SearchState:
         self.single_best = (-1.0, -1)
         self.internal_errors = 0
         self.added: Counter[AddStatus] = Counter()
+        self._ceiling = ceiling
+        self._recent = np.zeros(heads)
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
 
     @property
@@ -133,6 +140,9 @@ class SearchState:
         """Tells the scheduler what operators gained and cost, and remembers what a repair could mend."""
         by_number = {record.number: record for record in records}
         for proposal in proposals:
+            if proposal.candidate == 0:
+                self._recent[proposal.head] *= FADING
+            self._recent[proposal.head] += proposal.gain
             self.scheduler.learn(proposal, calls.get(proposal.call or ""))
             failure = _failure(proposal, by_number)
             if failure and proposal.call is not None and proposal.round < self.config.llm.repair_rounds:
@@ -163,15 +173,26 @@ class SearchState:
             return Slot(
                 step, slot, arm, failed.head, parents, entropy, common, failed.call, failed.failure, failed.round
             )
-        head = self._head(step * self.config.search.batch + slot)
+        head = self._head(step * self.config.search.batch + slot, rng)
         wanted = get_operator(arm.operator, self._own).n_parents
         parents = tuple(self.grid.sample_elites(head, wanted, rng)) if wanted else ()
         return Slot(step, slot, arm, head, parents, entropy, common)
 
-    def _head(self, turn: int) -> int:
+    def _head(self, turn: int, rng: np.random.Generator) -> int:
         # Every head gets a turn before any gets another, in an order drawn anew each time round.
         lap, place = divmod(turn, self.grid.heads)
-        return int(_order(self.config.seed, lap, self.grid.heads)[place])
+        if self._ceiling is None or lap == 0 or rng.random() < IN_TURN:
+            return int(_order(self.config.seed, lap, self.grid.heads)[place])
+        promise = self.promise()
+        return int(rng.choice(self.grid.heads, p=promise / promise.sum()))
+
+    def promise(self) -> np.ndarray:
+        """(heads,) what effort on each head promises: its gap to the ceiling, and what it earned of late.
+
+        A head that has reached its ceiling and earns nothing rests, but for its turns.
+        """
+        gap = 0.0 if self._ceiling is None else np.maximum(self._ceiling - self.grid.head_iou, 0)
+        return np.asarray(gap + self._recent + LEAST_PROMISE, dtype=np.float64)
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from archives.grid import AddStatus
+from evolve.ceiling import ceiling_held_out
 from evolve.replay import replay
 from evolve.results.references import reference_held_out
 from evolve.scheduler import Arm
@@ -104,6 +105,7 @@ class Status:
         best_iou_held_out: the highest IoU of any head.
         excess_iou_held_out: mean best IoU minus the mean IoU of the best single program.
         reference_iou_held_out: mean over heads of the best table or simple baseline.
+        ceiling_iou_held_out: mean over heads of a dense log-linear model, which is about what programs can reach.
         gain_over_reference_held_out: mean IoU of the best programs minus that.
         gain_over_reference: the same of the library on test, where the campaign has finished.
         gain_over_reference_interval: the interval of that.
@@ -126,6 +128,7 @@ class Status:
     best_iou_held_out: float | None
     excess_iou_held_out: float | None
     reference_iou_held_out: float | None
+    ceiling_iou_held_out: float | None
     gain_over_reference_held_out: float | None
     gain_over_reference: float | None
     gain_over_reference_interval: list[float] | None
@@ -166,6 +169,7 @@ def read_status(run_dir: RunDir) -> Status:
             best_iou_held_out=last.best_iou if last else None,
             excess_iou_held_out=last.excess if last else None,
             reference_iou_held_out=reference,
+            ceiling_iou_held_out=ceiling_held_out(store),
             gain_over_reference_held_out=last.mean_iou - reference if last and reference is not None else None,
             gain_over_reference=result.get("gain_over_reference"),
             gain_over_reference_interval=result.get("gain_over_reference_interval"),

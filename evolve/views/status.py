@@ -31,6 +31,7 @@ def render(status: Status) -> Panel:
     grid = status.grid
     head.add_row("elites", f"{grid.num_elites:.1f} per head", "QD score", f"{grid.qd_score:.2f} per head")
     head.add_row("reference", _bold(status.reference_iou_held_out), "gain", _bold(status.gain_over_reference_held_out))
+    head.add_row("ceiling", _bold(status.ceiling_iou_held_out), "", "of a dense log-linear model")
     parts: list[Any] = [head, "", _operators(status.operators), "", _outcomes(status.outcomes), ""]
     entered = f"{grid.opened_cells} opened a cell, {grid.improved_cells} improved an elite, {grid.not_added} neither"
     parts += [RichText(f"programs: {entered}"), "", _bars(grid.occupancy), *_clipped(grid)]

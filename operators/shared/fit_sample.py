@@ -193,6 +193,26 @@ class FitSample:
         slope = (prediction < self.attention(head)) * np.repeat(by_row, self._row_keys)
         return float(iou_of_sums(shared, total).mean()), slope
 
+    def ious_and_score_gradients(self, scores: np.ndarray, attention: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for several heads at once, for softmax predictions.
+
+        Args:
+            scores: (heads, N) float32.
+            attention: (heads, N) float32.
+
+        Returns:
+            (heads,) mean IoU, and (heads, N) float32 derivatives by each score.
+        """
+        weights = np.exp(scores - np.maximum.reduceat(scores, self._starts, axis=1)[:, self.row])
+        weights /= self.row_sums(weights)[:, self.row]
+        low = weights < attention
+        shared = np.add.reduceat(np.where(low, weights, attention), self._text_starts, axis=1, dtype=np.float64)
+        total = 2 * self._text_rows
+        by_text = (total / np.maximum(total - shared, 1e-12) ** 2 / len(self.texts)).astype(np.float32)
+        slope = weights * low * by_text[:, self._row_text][:, self.row]
+        slope -= weights * self.row_sums(slope)[:, self.row]
+        return iou_of_sums(shared, total).mean(axis=1), slope
+
     def first_keys(self, flat: np.ndarray) -> np.ndarray:
         """(rows,) values of (N,) at each row's first key."""
         return np.asarray(flat[self._starts])
