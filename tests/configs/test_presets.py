@@ -21,7 +21,7 @@ def test_all_presets_are_known_here():
 @pytest.mark.parametrize("name", HUB)
 def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
     config = load_config(name)
-    assert (config.model, config.model_dump()["texts"]) == (HUB[name], "roneneldan/TinyStories")
+    assert config.model == HUB[name]
     check_models(config.llm.models)
     assert config.llm.budget.calls
     paid = [entry for entry in config.llm.models if entry.price_per_million.output]
@@ -35,8 +35,15 @@ def test_every_preset_gives_a_scheduler_that_can_go_on_without_an_llm(name):
     assert any(arm.model is None for arm in make_scheduler(load_config(name)).arms)
 
 
-def test_the_preset_for_a_small_model_has_several_domains_and_needs_no_llm():
+@pytest.mark.parametrize("name", ["smollm2", *HUB])
+def test_the_presets_for_real_models_search_on_several_domains_the_first_of_which_is_stories(name):
+    config = load_config(name)
+    assert [source.name for source in config.texts] == ["stories", "python-docs", "python-code"]
+    assert config.texts[0].source == "roneneldan/TinyStories"
+    assert config.search.across == "mean"
+
+
+def test_the_preset_for_a_small_model_needs_no_llm():
     config = load_config("smollm2")
     assert config.model == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert [source.name for source in config.texts] == ["stories", "python-code", "python-docs"]
     assert not set(LLM_OPERATORS) & set(config.operators)

@@ -64,6 +64,9 @@ def test_ceilings_are_fitted_once_kept_and_shown(attention_cache, tmp_path, monk
     # Sums of all patterns explain more than the best of a few programs.
     assert status.mean_iou_held_out - 0.02 < status.ceiling_iou_held_out < 1
     assert "ceiling" in str(render(status).renderable.renderables[0].columns[0]._cells)
+    assert (
+        f"log-linear model of each head, {status.ceiling_iou_held_out:.3f}" in run_dir.file("report.html").read_text()
+    )
     assert status.as_json()["ceiling_iou_held_out"] == status.ceiling_iou_held_out
     monkeypatch.setattr("evolve.ceiling.fit_dense", None)  # whoever fits again fails
     with opened_for_search(settings, run_dir) as session:
