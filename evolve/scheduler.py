@@ -20,7 +20,7 @@ from fitness.errors import UserError
 from operators.registry import LLM_OPERATORS
 
 # CPU seconds of one slot of an offline operator, and of evaluating one program, on an ordinary core.
-OFFLINE_SECONDS = {"residual": 0.12, "tweak": 0.04, "genetic": 0.02, "constants": 0.04, "simplify": 0.10}
+OFFLINE_SECONDS = {"residual": 0.18, "tweak": 0.04, "genetic": 0.02, "constants": 0.04, "simplify": 0.10}
 OFFLINE_SECONDS_OTHERWISE = 0.02
 EVALUATION_SECONDS = 0.05
 # What a dollar weighs beside time: an hour of the machine.

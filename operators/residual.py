@@ -26,8 +26,8 @@ from operators.shared.syntax_trees import append_line, can_append, changing_line
 from operators.shared.tree_evaluation import Unsupported
 
 # Terms of a program that is begun afresh: drawn anew for every one.
-LENGTHS = (8, 16, 24, 30)
-ADDED = 3
+LENGTHS = (20, 30, 40)
+ADDED = 4
 # What most heads do in part, to begin with: rest on the first token, look near, at themselves and one token back.
 NEAR = (Term("text.log_distance", 0.0), Term("text.distance == 0", 0.0), Term("text.distance == 1", 0.0))
 APART = (Term(ALWAYS, 0.0, sink=True), Term("text.log_position", 0.0, sink=True))
@@ -38,7 +38,7 @@ JOINT_LEAD = 0.015
 PATIENCE = 2
 # Terms grown beyond the length that is asked for, for pruning to choose from.
 SURPLUS = 1.3
-STEP_EVALUATIONS = 8
+STEP_EVALUATIONS = 12
 LAST_EVALUATIONS = 20
 # Terms with which the form of a program is chosen.
 PROBED = 9
@@ -48,7 +48,7 @@ NUMBER_BITS = 10.0
 FRESH, FRESH_BESIDE_OTHERS = 0.25, 0.7
 # Of a parent's terms so many go first.
 DROPPED = 0.35
-MAX_TERMS = 33
+MAX_TERMS = 40
 FACTOR_TERMS = 3
 MAX_LINES = 8
 MIN_IMPROVEMENT = 0.0005
@@ -61,7 +61,7 @@ class Residual:
     n_parents = 3
 
     def propose(self, request: Request, view: FitView) -> list[Proposal]:
-        """A program, and a shorter one where it is long; nothing where no pattern gains anything."""
+        """A program, and a shorter one where it is begun afresh; nothing where no pattern gains anything."""
         task = _Task(request.head, coarse_scorer(view), fit_scorer(view), np.random.default_rng(request.seed))
         if not request.parents:
             return task.afresh()
@@ -121,15 +121,13 @@ class _Task:
     rng: np.random.Generator
 
     def afresh(self) -> list[Proposal]:
-        """A program begun from nothing, and one of half its length where it is long."""
+        """A program begun from nothing, and one of half its length."""
         length = int(self.rng.choice(LENGTHS))
         model = self._begun(int(SURPLUS * length) + 1)
         prune(model, length)
         found = self._finished(model, "begun afresh")
-        if length > 2 * LENGTHS[0]:
-            prune(model, length // 2)
-            found += self._finished(model, "begun afresh, then shortened")
-        return found
+        prune(model, length // 2)
+        return found + self._finished(model, "begun afresh, then shortened")
 
     def _begun(self, length: int) -> LogLinear:
         """Terms of the form that suits a head: the joint one only where it is clearly ahead.

@@ -14,7 +14,7 @@ from operators.shared.tree_evaluation import Unsupported
 
 EVERYTHING = "text.distance >= 0"
 # Elements looked at for a ranking.
-SCREENED_ELEMENTS = 12_000
+SCREENED_ELEMENTS = 16_000
 KEPT_PATTERNS = 0.7
 # A product has to explain so much more than a pattern alone, for it is longer to read and easier to fit by chance.
 PRODUCT_DISCOUNT = 0.7
