@@ -140,11 +140,6 @@ class Grid:
         gain = float((np.maximum(self.head_iou, 0) - before).sum(dtype=np.float64))
         return AddResult(status, cell, gain, improved)
 
-    def would_add(self, iou: np.ndarray, descriptors: np.ndarray, *, length: int, key: str) -> bool:
-        """Whether `add` would make a program the elite of its cell, or the best of all, for any head."""
-        rows, number = (self.cell_of(descriptors), self.cells), np.uint64(int(key, 16))
-        return any(self._wins(row, np.asarray(iou, dtype=np.float32), length, number).any() for row in rows)
-
     def _wins(self, row: int, iou: np.ndarray, length: int, key: np.uint64) -> np.ndarray:
         best, shortest = self._iou[row], self._length[row]
         tie = (iou == best) & ((length < shortest) | ((length == shortest) & (key < self._key[row])))

@@ -22,8 +22,7 @@ from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
 from fitness.scoring.pool import Pool, Task, split_evenly
-from fitness.scoring.purity import IMPURE
-from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk, repeat_chunk
+from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk
 
 INTERNAL_ERRORS_IN_A_ROW = 20
 
@@ -112,32 +111,14 @@ class Campaign:
         candidates = self.proposer.collect(step) if step > 0 else []
         programs, proposals = (list(baselines().values()), []) if step == 0 else self._sort_out(candidates)
         chunks = split_evenly(programs, 2 * self.pool.workers)
-        results = self._run_beside([(evaluate_chunk, (self.spec, chunk, "held_out")) for chunk in chunks])
+        results = self._run_beside([(evaluate_chunk, (self.spec, chunk, "held_out", True)) for chunk in chunks])
         evaluations: list[Evaluation] = [evaluation for result in results for evaluation in result]
         first = self.state.programs
         records = [
             ProgramRecord.of(first + index, program, step, evaluation, self.spec.fitness)
             for index, (program, evaluation) in enumerate(zip(programs, evaluations, strict=True))
         ]
-        self._commit(step, self._repeated(programs, records), proposals)
-
-    def _repeated(self, programs: list[Program], records: list[ProgramRecord]) -> list[ProgramRecord]:
-        """Runs programs again that would become elites; what is not the same to the last bit failed."""
-        grid = self.state.grid
-        doubtful = [
-            (record.number, program, record.evaluation.marks)
-            for program, record in zip(programs, records, strict=True)
-            if record.iou is not None
-            and record.evaluation.descriptors is not None
-            and grid.would_add(record.iou, record.evaluation.descriptors, length=record.length, key=record.id)
-        ]
-        chunks = split_evenly([(program, seen) for _, program, seen in doubtful], self.pool.workers)
-        same = [
-            each for found in self.pool.run([(repeat_chunk, (self.spec, chunk)) for chunk in chunks]) for each in found
-        ]
-        impure = {number for (number, _, _), repeats in zip(doubtful, same, strict=True) if not repeats}
-        failed = Evaluation(FailureKind.IMPURE, IMPURE)
-        return [replace(r, evaluation=failed, iou=None) if r.number in impure else r for r in records]
+        self._commit(step, records, proposals)
 
     def _run_beside(self, tasks: list[Task], through: int | None = None) -> list[Any]:
         """Runs tasks beside the preparation of all steps planned (`through` a step); returns the tasks' results."""

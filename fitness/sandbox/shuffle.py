@@ -29,4 +29,4 @@ class Shuffle:
     def again(self) -> None:
         """Lays out what comes next in another way than before."""
         for size in _SIZES:
-            self._kept.extend([b"x" * size + bytes([i]) for i in range(self._random.randrange(_MOST_EACH))])
+            self._kept.extend([bytes(size) for _ in range(int(_MOST_EACH * self._random.random()))])

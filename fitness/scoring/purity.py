@@ -6,30 +6,59 @@ what is not written, so that addresses and what was in memory before show in the
 
 from __future__ import annotations
 
+import ast
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fitness.failures import FailureKind
-from fitness.program import Program
+from fitness.program import Program, parse_tree
 from fitness.sandbox import Limits, Mode, Sandbox
 from fitness.text.view import Text
 
-# Texts of a split on which a program that would become an elite is run again. The first of them has none before it, as
-# alone; further ones may be run alone as well.
+# Texts of a split on which a program is run again. The first of them has none before it, as alone; further ones may be
+# run alone as well.
 SAMPLED, ALONE = 5, 0
 IMPURE = (
     "gave other weights for the same text when run again: weights must follow from the text alone, not from addresses "
     "(sets of functions, str of objects), memory never written, or earlier texts"
 )
+# Names of what can show where things lie in memory: text made of objects, and sets, whose order may follow from it.
+_SHOWING = frozenset("str repr ascii format set frozenset str_ bytes_ unicode_ keys items".split())
+_TEXT_DTYPE = re.compile(r"[<>=|]?[USa]\d*|str_?|bytes_?|unicode_?")
 _BEFORE = Text(["An", " other", " text", " of", " seven", " tokens", "."])
 
 
 def sample(program: Program, texts: int, count: int = SAMPLED) -> list[int]:
-    """Which of so many texts a program is run on again; the same on any machine."""
+    """Which of so many texts a program is run on again; the same on any machine.
+
+    All of them for a program that has the means to show an address: whether it does may hang on the text.
+    """
+    if may_show_addresses(program.source):
+        return list(range(texts))
     rng = np.random.default_rng(int(program.id, 16))
     return sorted(int(index) for index in rng.permutation(texts)[:count])
+
+
+def may_show_addresses(source: str) -> bool:
+    """Whether a program has the means to read where things lie in memory: strings of objects, sets, errors' words."""
+    return any(map(_shows, ast.walk(parse_tree(source))))
+
+
+def _shows(node: ast.AST) -> bool:
+    if isinstance(node, ast.Set):
+        return not all(isinstance(element, ast.Constant) for element in node.elts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return not isinstance(node.right, ast.Constant) or isinstance(node.left, ast.Constant)
+    if isinstance(node, ast.Name):
+        return node.id in _SHOWING
+    if isinstance(node, ast.Attribute):
+        return node.attr in _SHOWING
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return bool(_TEXT_DTYPE.fullmatch(node.value))
+    return isinstance(node, (ast.JoinedStr, ast.SetComp)) or (isinstance(node, ast.ExceptHandler) and bool(node.name))
 
 
 def marks(weights: Sequence[np.ndarray], wanted: Sequence[int]) -> dict[int, int]:

@@ -27,7 +27,7 @@ from fitness.scoring.held_out_words import own_words
 from fitness.scoring.iou import Across, fitness, iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
-from fitness.scoring.purity import ALONE, SecondServer, marks, sample
+from fitness.scoring.purity import ALONE, IMPURE, SecondServer, marks, sample
 from fitness.scoring.threads import one_thread_for_good
 from fitness.text.corpus import domain_indices
 from fitness.text.view import Text
@@ -94,7 +94,6 @@ class Evaluation:
         masked_mass: share of its weight that lies on tokens the query cannot see, in [0, 1]; None where it failed.
         empty_rows: share of its rows that are empty after the mask, in [0, 1]; None where it failed.
         cpu_seconds: CPU time of the program itself.
-        marks: text -> checksum of its weights, on the texts that a second run would be asked for.
     """
 
     failure: FailureKind | None = None
@@ -108,7 +107,6 @@ class Evaluation:
     masked_mass: float | None = None
     empty_rows: float | None = None
     cpu_seconds: float = 0.0
-    marks: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -195,8 +193,14 @@ class Worker:
             self._load(split)
             return self._sandbox.run(program, self._indices[split])
 
-    def evaluate(self, program: Program, split: SplitName) -> Evaluation:
-        """Scores a program against every head on every text of a split, and measures its descriptors there."""
+    def evaluate(self, program: Program, split: SplitName, *, twice: bool = False) -> Evaluation:
+        """Scores a program against every head on every text of a split, and measures its descriptors there.
+
+        Args:
+            program: what to evaluate.
+            split: the texts.
+            twice: run it again in a second server; where that gives other weights, the program failed.
+        """
         outcome = self.run(program, split)
         if not outcome.ok:
             # The index is one of the sandbox's; users count within the split.
@@ -204,6 +208,8 @@ class Worker:
             said = outcome.message, outcome.line
             message, line = said if split == "fit" or self.spec.quotes else own_words(program, outcome)
             return Evaluation(outcome.failure, message, line, text, cpu_seconds=outcome.cpu_seconds)
+        if twice and not self._repeats(program, marks(outcome.weights, sample(program, len(outcome.weights))), split):
+            return Evaluation(FailureKind.IMPURE, IMPURE, cpu_seconds=outcome.cpu_seconds)
         packing = self._packings[split]
         visible = packing.pack(outcome.weights)
         predictions = to_predictions(visible, packing)
@@ -225,10 +231,9 @@ class Worker:
             masked_mass=lost.masked_mass,
             empty_rows=lost.empty_rows,
             cpu_seconds=outcome.cpu_seconds,
-            marks=marks(outcome.weights, sample(program, len(outcome.weights))),
         )
 
-    def repeats(self, program: Program, seen: Mapping[int, int], split: SplitName, alone: int = ALONE) -> bool:
+    def _repeats(self, program: Program, seen: Mapping[int, int], split: SplitName, alone: int = ALONE) -> bool:
         """Whether a program gives the same weights in a second server: those with these marks, by text of a split."""
         with self._lock:
             if split not in self._second:
@@ -239,7 +244,7 @@ class Worker:
     def is_pure(self, program: Program, split: SplitName) -> bool:
         """Whether a program gives the same weights again on all texts of a split, a few of them alone."""
         outcome = self.run(program, split)
-        return outcome.ok and self.repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 3)
+        return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 3)
 
 
 def signature_of(predictions: np.ndarray) -> str:
@@ -258,14 +263,11 @@ def worker(spec: WorkerSpec) -> Worker:
     return Worker(spec)
 
 
-def evaluate_chunk(spec: WorkerSpec, programs: list[Program], split: SplitName) -> list[Evaluation]:
-    """Task for a worker process: evaluates programs in order."""
-    return [worker(spec).evaluate(program, split) for program in programs]
-
-
-def repeat_chunk(spec: WorkerSpec, again: list[tuple[Program, Mapping[int, int]]]) -> list[bool]:
-    """Task for a worker process: whether programs give the weights of these marks again on held-out texts."""
-    return [worker(spec).repeats(program, seen, "held_out") for program, seen in again]
+def evaluate_chunk(
+    spec: WorkerSpec, programs: list[Program], split: SplitName, twice: bool = False
+) -> list[Evaluation]:
+    """Task for a worker process: evaluates programs in order; `twice` has each run again, see `Worker.evaluate`."""
+    return [worker(spec).evaluate(program, split, twice=twice) for program in programs]
 
 
 def pure_chunk(spec: WorkerSpec, programs: list[Program]) -> list[bool]:
