@@ -256,6 +256,8 @@ def read_library_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: where there is none, it is damaged, or of another format.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no plain file")
     try:
         library = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -196,6 +196,8 @@ def read_csv(path: Path) -> ScoreTable:
         UserError: with file and line, for missing columns, cells that are not numbers, scores outside [0, 1], and for a
             second, different score of the same head, program and text.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no plain file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)

@@ -1,6 +1,7 @@
 """What confining programs costs: in this process, confined, and in a fresh process for every program.
 
 python benchmarks/sandbox.py [--seconds 5] [--workers 2] [--soak 20000]
+python benchmarks/sandbox.py --campaign quickstart [--programs 300] [--pairs 2]
 """
 
 from __future__ import annotations
@@ -208,11 +209,73 @@ def second_runs(number: int = 200) -> None:
     print(f"  parsing {1e3 * (parsed - begin) / number:.2f} ms, with check and guards {1e3 * checked / number:.2f} ms")
 
 
+# A campaign in one process. Second runs are left out, or their CPU time is read beside: in the search, on a sample of
+# texts, and of what is chosen for the library, on all of them.
+_CAMPAIGN = """
+import json, sys, tempfile, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+import headscribe as hs
+from benchmarks.sandbox import server_cpu
+from fitness.scoring.purity import SecondServer
+preset, programs, left_out = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "without"
+repeats, start = SecondServer.repeats, SecondServer.__init__
+spent = {"start": [0, 0.0], "search": [0, 0.0], "library": [0, 0.0]}
+
+def measured(what, task, server):
+    begin = time.process_time(), server_cpu(server.server_pid) if hasattr(server, "_sandbox") else 0.0
+    found = task()
+    spent[what][0] += 1
+    spent[what][1] += time.process_time() - begin[0] + server_cpu(server.server_pid) - begin[1]
+    return found
+
+def measured_repeats(self, program, seen, alone=0):
+    return left_out or measured("library" if alone else "search", lambda: repeats(self, program, seen, alone), self)
+
+SecondServer.__init__ = lambda self, *a, **k: measured("start", lambda: start(self, *a, **k), self)
+SecondServer.repeats = measured_repeats
+with tempfile.TemporaryDirectory() as folder:
+    hs.run(preset, run_dir=Path(folder) / "run", stop={"max_programs": programs}, parallel={"workers": 1})
+print(json.dumps(spent))
+"""
+
+
+def campaign(preset: str, programs: int, pairs: int) -> None:
+    """Prints what second runs are of a campaign's CPU: read beside it, and against the same campaign without them."""
+    print(f"second runs in a campaign: {preset}, {programs} programs, one process; CPU seconds of all its processes")
+    run_campaign(preset, 5, "without")  # fills the cache of attention
+    ratios = []
+    for _ in range(pairs):
+        (used, spent), (less, _) = (run_campaign(preset, programs, way) for way in ("with", "without"))
+        ratios.append(used / less - 1)
+        second = sum(seconds for _, seconds in spent.values())
+        parts = "; ".join(
+            f"{what} {count} x {1000 * each / max(count, 1):.1f} ms" for what, (count, each) in spent.items()
+        )
+        print(f"  {used:.1f} s, second runs {second:.2f} s of it, {second / used:.1%} ({parts})")
+        print(f"  without them {less:.1f} s: with them {ratios[-1]:+.1%}")
+    print(f"  median of {pairs} pairs: {statistics.median(ratios):+.1%}")
+
+
+def run_campaign(preset: str, programs: int, way: str) -> tuple[float, dict[str, list[float]]]:
+    """CPU seconds of a campaign with all its processes, and what of them second runs took."""
+    command = [sys.executable, "-c", _CAMPAIGN, preset, str(programs), way, str(ROOT)]
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+    return used, json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each measurement")
     parser.add_argument("--workers", type=int, default=2, help="processes side by side")
     parser.add_argument("--soak", type=int, default=20_000, help="programs for the memory test, 0 for none")
+    parser.add_argument("--campaign", metavar="CONFIG", help="what second runs cost in a campaign, and nothing else")
+    parser.add_argument("--programs", type=int, default=300, help="programs of that campaign")
+    parser.add_argument("--pairs", type=int, default=2, help="campaigns with and without second runs")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -220,6 +283,9 @@ def main() -> None:
         print(json.dumps(measure(way, source, seconds)))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {platform.platform()}")
+    if arguments.campaign:
+        campaign(arguments.campaign, arguments.programs, arguments.pairs)
+        return
     print(f"Python {platform.python_version()}, numpy {np.__version__}; {TEXTS} texts of {TOKENS} tokens a program")
     print(f"\nprograms a second, {arguments.workers} side by side, and CPU ms a program (owner, server and child)")
     for name, source in PROGRAMS.items():
@@ -237,7 +303,7 @@ def main() -> None:
         used = (cpu() + server_cpu(sandbox.server_pid) - start) / 500
     child = statistics.median(children)
     print(f"  {1e3 * used:.2f} ms CPU, of which {1e3 * child:.2f} in the child; {1e3 * wall:.2f} ms on the clock")
-    print("\nsecond runs, for programs that would become elites: 5 texts in another order")
+    print("\nsecond runs: 5 texts in another order")
     second_runs()
     print("\nbare against confined")
     agreement()

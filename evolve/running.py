@@ -133,7 +133,8 @@ def asking(config: Config, store: Store, mode: str, listener: Listener) -> Itera
     """The way to language models, where operators ask for one; checks all prompts first.
 
     Raises:
-        UserError: for a mode other than live and replay, and templates that cannot be filled in.
+        UserError: for a mode other than live and replay, templates that cannot be filled in, and a key that is to be
+            sent to an address which nobody has agreed to.
     """
     if mode not in ("live", "replay"):
         raise UserError(f"--llm takes live or replay, not {mode!r}")
@@ -144,10 +145,13 @@ def asking(config: Config, store: Store, mode: str, listener: Listener) -> Itera
 
     # The client of the openai package takes seconds to import, which campaigns without an LLM are spared.
     from evolve.llm_proposing import Asker
+    from operators.llm.client.keys import check_sent
     from operators.llm.client.settings import check_models
     from operators.llm.prompt_check import check_prompts
 
     check_models(config.llm.models)
+    for model in config.llm.models if mode == "live" else ():
+        check_sent(model)
     templates = check_prompts(config.llm.prompts, asked, config.llm.leave_out)
     asker = Asker(
         config, store, templates, mode="live" if mode == "live" else "replay", on_incident=listener.on_incident

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from evolve.config import load_config
 from evolve.config.own_names import check_own_names
-from evolve.estimate import CostEstimate, estimate_costs
+from evolve.views.consent import ask_for_keys
 from evolve.views.stages import StageConsole, print_confinement
+
+if TYPE_CHECKING:
+    from evolve.estimate import CostEstimate
 
 
 def check(name: str, overrides: list[str]) -> CostEstimate:
@@ -16,6 +21,10 @@ def check(name: str, overrides: list[str]) -> CostEstimate:
     """
     config = load_config(name, overrides)
     check_own_names(config)
+    # Loads what loads models, for which a configuration that is none need not wait.
+    from evolve.estimate import estimate_costs
+
     with StageConsole() as stages:
         print_confinement(stages.console, config)
+        ask_for_keys(stages.console, config)
         return estimate_costs(config, stages)

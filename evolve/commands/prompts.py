@@ -8,6 +8,7 @@ from pathlib import Path
 from evolve.results.prompts.calls import PromptTable, prompts_of
 from evolve.results.prompts.trial import Trial, compare_templates
 from evolve.store.run_dir import RunDir
+from evolve.views.consent import ask_for_keys
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
 
@@ -31,5 +32,7 @@ def compare_prompts(templates: tuple[Path, Path], runs: Sequence[Path], *, opera
         raise UserError("prompts --compare works on one run")
     run_dir = RunDir(runs[0])
     with StageConsole() as stages:
-        print_confinement(stages.console, run_dir.load_config())
+        config = run_dir.load_config()
+        print_confinement(stages.console, config)
+        ask_for_keys(stages.console, config)
         return compare_templates(templates, run_dir, operator=operator, pairs=pairs, listener=stages)

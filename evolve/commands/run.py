@@ -11,6 +11,7 @@ from evolve.graceful_stop import graceful_stop
 from evolve.listeners import Listeners
 from evolve.running import Ended, run_campaign
 from evolve.store.run_dir import RunDir, refuse_stored_degraded
+from evolve.views.consent import ask_for_keys
 from evolve.views.console import CampaignConsole
 from evolve.views.stages import error_console, print_confinement
 from evolve.views.words import duration
@@ -34,6 +35,8 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
     run_dir = RunDir(directory or Path("runs") / Path(name).stem)
     console = error_console()
     print_confinement(console, config)
+    if llm == "live":
+        ask_for_keys(console, config)
     with (
         CampaignConsole(console, f"{config.model}  {run_dir.path}", config.stop) as live,
         graceful_stop(console.print) as stop,

@@ -151,7 +151,8 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         pure=partial(pool.pure, session.spec),
     )
     library = with_classes(reduced.library, pool, session.spec)
-    write_library(library, points, session.run_dir.path, plots=False, sandbox=config.sandbox.mode)
+    agree = partial(pool.agree, session.spec)
+    write_library(library, points, session.run_dir.path, plots=False, agree=agree)
     numbers = library_json(library)
     counts = store.counts()
     evaluated = sum(counts.values())

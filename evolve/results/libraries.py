@@ -13,7 +13,7 @@ import numpy as np
 from archives.build_library import build_library
 from archives.compare import LibraryComparison, compare_libraries, read_library_json
 from archives.curves import Point, coverage_curve, curve_order
-from archives.export import library_json
+from archives.export import Agree, library_json
 from archives.library import ReducedLibrary
 from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
@@ -28,6 +28,7 @@ from evolve.store.readings import Record, recorder_at
 from evolve.store.records import ProgramRecord
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
+from fitness.scoring.agreement import agree as agree_on_stories
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import WorkerSpec
 
@@ -89,9 +90,9 @@ def make_library(
     Raises:
         UserError: for paths that hold neither runs nor tables, or a mixture of both.
     """
-    library, points = reduce_paths(paths, criterion, listener)
+    library, points, agree = reduce_paths(paths, criterion, listener)
     target = out or (paths[0] if len(paths) == 1 and paths[0].suffix != ".csv" else Path("library"))
-    files = write_library(library, points, target, plots=plots)
+    files = write_library(library, points, target, plots=plots, agree=agree)
     comparison = None
     if len(paths) == 2 and all((path / "library.json").is_file() for path in paths):
         before, after = (read_library_json(path / "library.json") for path in paths)
@@ -102,8 +103,10 @@ def make_library(
 
 def reduce_paths(
     paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None, *, test: bool = True
-) -> tuple[ReducedLibrary, list[Point]]:
+) -> tuple[ReducedLibrary, list[Point], Agree]:
     """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes no library.
+
+    What it gives last compares programs, as `write_library` needs it: on held-out texts, where there are any.
 
     Args:
         paths: run directories, or CSV score tables.
@@ -119,7 +122,8 @@ def reduce_paths(
         raise UserError("library: give runs or CSV score tables, not both")
     named = dict(zip(_names(paths), paths, strict=True))
     if tables:
-        return reduce_table(merge({name: read_csv(path) for name, path in named.items()}), criterion)
+        whole = merge({name: read_csv(path) for name, path in named.items()})
+        return *reduce_table(whole, criterion), agree_on_stories
     return _from_runs(named, criterion, listener, test=test)
 
 
@@ -139,15 +143,16 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 def _from_runs(
     paths: dict[str, Path], criterion: Criterion, listener: Listener | None, *, test: bool
-) -> tuple[ReducedLibrary, list[Point]]:
+) -> tuple[ReducedLibrary, list[Point], Agree]:
     sources = [_open(name, path, listener) for name, path in paths.items()]
     only = sources[0] if len(sources) == 1 else None
     if not criterion.is_set:
         criterion = replace(criterion, epsilon=only.config.library.epsilon if only else EPSILON)
     found = only.found if only else _together(sources)
     first, seed = sources[0], sources[0].config.seed
+    agree = partial(first.pool.agree, first.spec)
     if not test:
-        return with_classes(reduce_on_held_out(found, criterion, seed=seed), first.pool, first.spec), []
+        return with_classes(reduce_on_held_out(found, criterion, seed=seed), first.pool, first.spec), [], agree
     if only:
         score_test = test_scorer(found, only.pool, only.spec, only.record)
     else:
@@ -159,7 +164,7 @@ def _from_runs(
             return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
     reduced, points = reduce_found(found, score_test, criterion, seed=seed, pure=partial(first.pool.pure, first.spec))
-    return with_classes(reduced.library, first.pool, first.spec), points
+    return with_classes(reduced.library, first.pool, first.spec), points, agree
 
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:

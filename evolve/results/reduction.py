@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from archives.build_library import build_library, needed_on_test
 from archives.curves import Point, coverage_csv, coverage_curve, curve_order
-from archives.export import library_json_text, library_py
+from archives.export import Agree, library_json_text, library_py
 from archives.library import ReducedLibrary
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
@@ -18,8 +17,8 @@ from evolve.results.references import baseline_ids, best_baseline, best_referenc
 from evolve.store.run_dir import write_atomically
 from fitness.errors import UserError
 from fitness.program import Program
-from fitness.sandbox import Mode, SandboxUnavailable
-from fitness.scoring.agreement import agree
+from fitness.sandbox import SandboxUnavailable
+from fitness.scoring.agreement import agree as agree_on_stories
 
 CURVE_POINTS = 200
 
@@ -123,16 +122,25 @@ def _library(
 
 
 def write_library(
-    library: ReducedLibrary, points: Sequence[Point], out: Path, *, plots: bool, sandbox: Mode = "strict"
+    library: ReducedLibrary, points: Sequence[Point], out: Path, *, plots: bool, agree: Agree = agree_on_stories
 ) -> list[Path]:
     """Writes a library's files and, where asked, plots; returns them. Without sources there is no library.py.
 
-    What is written of a program runs in the sandbox first, and must give what the program gives.
+    Args:
+        library: what to write.
+        points: of its coverage curve.
+        out: folder to write to.
+        plots: draw the curves as well.
+        agree: runs what is written of each program in the sandbox beside the program; where one of the two gives other
+            weights, it is left out.
+
+    Raises:
+        UserError: where programs cannot be run.
     """
     contents = {"library.json": library_json_text(library)}
     if all(member.program is not None for member in library.members):
         try:
-            contents["library.py"] = library_py(library, partial(agree, mode=sandbox))
+            contents["library.py"] = library_py(library, agree)
         except SandboxUnavailable as error:
             raise UserError(f"library.py: {error}") from None
     contents["coverage.csv"] = coverage_csv(list(points))

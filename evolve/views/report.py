@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fitness.heads import Head
 from fitness.printable import printable
 
 MOST_POINTS = 400
+_PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+=*")
 
 
 def write_report(run_dir: RunDir) -> Path:
@@ -46,7 +48,7 @@ def render_report(store: Store, config: Config, status: Status) -> str:
         undefined=StrictUndefined,
         finalize=_shown,
     )
-    environment.filters |= {"duration": duration, "times": times}
+    environment.filters |= {"duration": duration, "times": times, "picture": picture}
     details, result = store.meta("details"), store.meta("result")
     return environment.get_template("report.html").render(
         config=config,
@@ -94,9 +96,15 @@ def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
     rows: dict[int, list[dict[str, Any]]] = {}
     for label, head in details["heads"].items():
         background, colour = css_colour(head["test"] if head["test"] is not None else 0.0)
-        entry = {"label": label, "background": background, "colour": colour} | head
+        # What is stored says nothing of style, whoever wrote it.
+        entry = head | {"label": label, "background": background, "colour": colour}
         rows.setdefault(Head.parse(label).layer, []).append(entry)
     return list(rows.values())
+
+
+def picture(address: object) -> str:
+    """The address of a picture that is part of the page; empty for any other, which would be fetched from somewhere."""
+    return address if isinstance(address, str) and _PICTURE.fullmatch(address) else ""
 
 
 def _shown(value: Any) -> Any:

@@ -65,7 +65,8 @@ class ModelSource:
         """What transformers' `from_pretrained` needs besides the path."""
         options: dict[str, Any] = {"revision": self.revision} if self.revision else {}
         options |= {"gguf_file": self.gguf} if self.gguf else {}
-        return options | {"local_files_only": self.offline or self.revision is None}
+        # Said, and not left open: where it is open, transformers asks at a terminal whether to run a model's own code.
+        return options | {"local_files_only": self.offline or self.revision is None, "trust_remote_code": False}
 
     @property
     def name(self) -> str:

@@ -55,7 +55,7 @@ def replaced(
         if source is None:
             causal = inspect_heads(model)[2]
             source = stack.enter_context(SandboxPredictions(lambda: Sandbox([]), causal=causal))
-        reader = Reader(tokenizer or AutoTokenizer.from_pretrained(model.name_or_path))
+        reader = Reader(tokenizer or AutoTokenizer.from_pretrained(model.name_or_path, trust_remote_code=False))
         record = stack.enter_context(replacing(model, assignment, reader, source))
         yield record
         for head, count in sorted(record.kept.items()):

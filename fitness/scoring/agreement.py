@@ -10,7 +10,7 @@ import numpy as np
 
 import fitness.demo
 from fitness.program import Program
-from fitness.sandbox import Limits, Mode, Sandbox
+from fitness.sandbox import Limits, Mode, Outcome, Sandbox
 from fitness.text.view import Text
 
 TEXTS, TOKENS = 8, 64
@@ -27,11 +27,11 @@ def agree(pairs: Sequence[tuple[Program, Program]], *, mode: Mode = "strict") ->
     if not pairs:
         return []
     with Sandbox(_texts(), mode=mode, limits=_LIMITS) as sandbox:
-        return [_same(sandbox, *pair) for pair in pairs]
+        return [same_weights(sandbox.run(one), sandbox.run(other)) for one, other in pairs]
 
 
-def _same(sandbox: Sandbox, one: Program, other: Program) -> bool:
-    first, second = sandbox.run(one), sandbox.run(other)
+def same_weights(first: Outcome, second: Outcome) -> bool:
+    """Whether two runs on the same texts went well and gave the same weights, to the last bit."""
     return first.ok and second.ok and all(map(np.array_equal, first.weights, second.weights))
 
 

@@ -14,7 +14,7 @@ from joblib.parallel import BACKENDS
 from fitness.errors import UserError
 from fitness.program import Program
 from fitness.scoring.threads import one_thread
-from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, evaluate_chunk, pure_chunk
+from fitness.scoring.worker import Evaluation, SplitName, WorkerSpec, agree_chunk, evaluate_chunk, pure_chunk
 
 log = logging.getLogger("headscribe")
 
@@ -73,6 +73,11 @@ class Pool:
         """Whether each program gives the same weights again in a second server, on all held-out texts."""
         chunks = split_evenly(programs, self.workers)
         return [same for result in self.run([(pure_chunk, (spec, chunk)) for chunk in chunks]) for same in result]
+
+    def agree(self, spec: WorkerSpec, pairs: Sequence[tuple[Program, Program]]) -> list[bool]:
+        """Of pairs of programs, whether both give the same weights on all held-out texts, to the last bit."""
+        chunks = split_evenly(pairs, self.workers)
+        return [same for result in self.run([(agree_chunk, (spec, chunk)) for chunk in chunks]) for same in result]
 
 
 def split_evenly(items: Iterable[Item], parts: int) -> list[list[Item]]:

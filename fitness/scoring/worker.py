@@ -20,6 +20,7 @@ from fitness.models.attention import open_attention
 from fitness.own import Own
 from fitness.program import Program
 from fitness.sandbox import Limits, Outcome, Sandbox
+from fitness.scoring.agreement import same_weights
 from fitness.scoring.contract import to_predictions, waste
 from fitness.scoring.descriptors import describe
 from fitness.scoring.fit_view import FitView
@@ -246,6 +247,10 @@ class Worker:
         outcome = self.run(program, split)
         return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 3)
 
+    def agree(self, one: Program, other: Program, split: SplitName) -> bool:
+        """Whether two programs give the same weights on all texts of a split, to the last bit."""
+        return same_weights(self.run(one, split), self.run(other, split))
+
 
 def signature_of(predictions: np.ndarray) -> str:
     """Hash of predictions to five decimals: equal where two programs predict the same on every text."""
@@ -273,3 +278,8 @@ def evaluate_chunk(
 def pure_chunk(spec: WorkerSpec, programs: list[Program]) -> list[bool]:
     """Task for a worker process: whether programs give the same weights again on all held-out texts."""
     return [worker(spec).is_pure(program, "held_out") for program in programs]
+
+
+def agree_chunk(spec: WorkerSpec, pairs: list[tuple[Program, Program]]) -> list[bool]:
+    """Task for a worker process: of pairs of programs, whether both give the same weights on all held-out texts."""
+    return [worker(spec).agree(one, other, "held_out") for one, other in pairs]

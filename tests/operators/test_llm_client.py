@@ -268,7 +268,8 @@ def test_an_unreachable_endpoint_costs_no_calls(store):
 
 
 @pytest.mark.parametrize("base_url", ["127.0.0.1:9/v1", "ftp://127.0.0.1/v1", "http://"])
-def test_an_address_that_is_none_is_said_at_once(store, base_url):
+def test_an_address_that_is_none_is_said_at_once(store, base_url, monkeypatch):
+    monkeypatch.setenv("HEADSCRIBE_ENDPOINTS", base_url)
     clock = Clock()
     with pytest.raises(EndpointDown) as failure:
         ask(make(store, clock=clock), entry(SimpleNamespace(base_url=base_url)))
