@@ -64,7 +64,7 @@ def load(source: ModelSource, attention: Literal["eager", "sdpa"] = "eager") -> 
     except UserError:
         raise
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: {source.name} cannot be loaded: {first_line(error)}") from error
+        raise UserError(f"model: {source.name} cannot be loaded: {_told(error)}") from error
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()
@@ -165,7 +165,13 @@ def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
     try:
         return transformers.AutoTokenizer.from_pretrained(source.path, **source.options)
     except Exception as error:  # broken files of any kind surface as any kind of exception
-        raise UserError(f"model: the tokenizer of {source.name} cannot be loaded: {first_line(error)}") from error
+        raise UserError(f"model: the tokenizer of {source.name} cannot be loaded: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "it comes with code of its own, which headscribe does not run: trust_remote_code is False"
+    return first_line(error)
 
 
 def context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -12,6 +13,8 @@ from evolve.config import load_config
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock, RunLog, write_atomically
 from fitness.errors import UserError
+from fitness.models.loading import load_model, load_tokenizer
+from fitness.models.source import locate
 
 
 @pytest.fixture
@@ -105,6 +108,43 @@ def test_devices_in_place_of_files_end_in_a_message(tmp_path):
     (tmp_path / "campaign.sqlite").symlink_to("/dev/zero")
     with pytest.raises(UserError, match="no plain file"):
         RunDir(tmp_path).open_store()
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("config.yaml", ["run", "{}"]),
+        ("config.yaml", ["check", "{}"]),
+        ("scores.csv", ["library", "{}"]),
+        ("texts.jsonl", ["run", "quickstart", "--set", "texts={}"]),
+        ("model.gguf", ["run", "quickstart", "--set", "model={}"]),
+        ("programs.py", ["score", "{}", "--model", "storyteller-gpt2"]),
+    ],
+)
+def test_no_command_reads_a_device_or_waits_for_a_pipe(tmp_path, headscribe, kind, name, command):
+    path = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    done = headscribe(*(part.format(path) for part in command), check=False, timeout=60)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_with_code_of_its_own_is_not_run(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    classes = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model", "AutoTokenizer": ["own.T", "own.T"]}
+    (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T", "auto_map": classes}))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')\n")
+    for load in (load_model, load_tokenizer):
+        with pytest.raises(UserError, match="trust_remote_code"):
+            load(locate(str(folder)))
+    assert not (tmp_path / "PWNED").exists()
 
 
 HOSTILE_SQL = {

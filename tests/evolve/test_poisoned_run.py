@@ -1,0 +1,155 @@
+"""A finished run in whose every string somebody put terminal codes, HTML and formulas: looked at, it does nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import re
+import sqlite3
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import yaml
+from campaigns import ROOT, SMALL
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\x08\x00"
+MARKUP = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)><style>*{}</style>{{1}}"
+STYLE = "url(http://evil.example/x)"
+POISON = f"=HYPERLINK(1) {ESCAPES} [bold]{MARKUP} {STYLE}"
+# What a terminal's own styles, progress and cursor need, which rich and click write.
+OWN_CODES = re.compile(r"\x1b\[[0-9;?]*[mKAhlG]|\r")
+# Strings that say which row belongs to which, and kinds that are read back into enumerations.
+KEPT = {"id", "signature", "kind", "outcome", "parents", "call", "key", "template"}
+TABLES = ("programs", "proposals", "test_reads")
+
+
+def poisoned(value, key=""):
+    """A JSON value with poison in every string that is not a name which other values are found by."""
+    if isinstance(value, dict):
+        extra = {"background": STYLE, "colour": STYLE} if "beyond_noise" in value else {}
+        return {name: poisoned(inner, name) for name, inner in value.items()} | extra
+    if isinstance(value, list):
+        return [poisoned(inner, key) for inner in value]
+    return f"{value}{POISON}" if isinstance(value, str) and key not in ("program", "id") else value
+
+
+def poison(database):
+    connection = sqlite3.connect(database)
+    for table in TABLES:
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[2] == "TEXT"]
+        for column in set(columns) - KEPT:
+            if column == "source":  # stays a program, which says it all in its docstring and comments
+                comment = "# " + POISON.replace("\x00", "") + "\n"
+                connection.execute("UPDATE programs SET source = ? || source", (comment,))
+            else:
+                connection.execute(f"UPDATE {table} SET {column} = coalesce({column}, '') || ?", (POISON,))
+    for key in ("result", "details", "texts", "sandbox"):
+        for (text,) in connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
+            changed = json.dumps(poisoned(json.loads(text)))
+            connection.execute("UPDATE meta SET value = ? WHERE key = ?", (changed, key))
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, attention_cache):
+    folder = tmp_path_factory.mktemp("poisoned")
+    config = folder / "small.yaml"
+    config.write_text(SMALL + f"attention_cache: {attention_cache}\n")
+    command = [sys.executable, "-m", "evolve.cli", "run", config, "--run-dir", folder / "run"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)
+    run = folder / "run"
+    poison(run / "campaign.sqlite")
+    library = json.loads((run / "library.json").read_text())
+    for program in library["programs"]:
+        program["docstring"] = program["function"] = POISON
+    (run / "library.json").write_text(json.dumps(library))
+    (folder / f"name{ESCAPES[:3]}{MARKUP[:4]}".replace("\x00", "")).symlink_to(run)
+    return run
+
+
+def in_terminal(*arguments):
+    """All that a command writes where stdout and stderr are a terminal, and its exit code."""
+    owner, terminal = pty.openpty()
+    command = [sys.executable, "-m", "evolve.cli", *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, cwd=ROOT)
+    os.close(terminal)
+    parts = []
+    while True:
+        try:
+            part = os.read(owner, 1 << 16)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(owner)
+    return b"".join(parts).decode(), process.wait()
+
+
+COMMANDS = ["status", "report", "library", "compare", "prompts"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_lets_a_run_speak_to_the_terminal(run_dir, name):
+    paths = [run_dir, run_dir.parent / "run"] if name == "compare" else [run_dir]
+    shown, code = in_terminal(name, *paths)
+    assert "Traceback" not in shown
+    assert code in (0, 2), shown[-2000:]
+    rest = OWN_CODES.sub("", shown).replace("\n", "")
+    assert {c for c in rest if not c.isprintable()} == set()
+    assert "owned" not in shown or "]0;owned" in rest  # shown, if at all, as plain text
+
+
+class Page(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+TAGS = set(
+    "html head meta title style body h1 h2 h3 p div b table tr th td a br small pre figure figcaption img svg line "
+    "text polyline".split()
+)
+
+
+@pytest.mark.slow
+def test_the_report_takes_no_tag_style_or_picture_from_data(run_dir, headscribe):
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    headscribe("report", run_dir)
+    page = (run_dir / "report.html").read_text()
+    assert config["model"] in page
+    found = Page(page).found
+    assert {tag for tag, _ in found} <= TAGS
+    assert [tag for tag, _ in found].count("style") == 1
+    for tag, attributes in found:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert re.fullmatch(r"(background: rgb\(\d+,\d+,\d+\); color: #\w+)?", attributes.get("style") or "")
+        if tag == "img":
+            # A picture with something behind it is none of ours.
+            assert attributes["src"] == ""
+        if tag == "a":
+            assert attributes["href"].startswith("#")
+    assert "default-src 'none'" in page
+    assert not set("\x1b\x9b\u202e\u2066\x00") & set(page)
+
+
+@pytest.mark.slow
+def test_tables_quote_what_a_spreadsheet_would_run(run_dir, headscribe):
+    headscribe("library", run_dir, check=False)
+    for path in run_dir.rglob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert not any(cell.startswith(("=", "@", "\t")) for cell in cells), path
+        assert all(cell.isprintable() for cell in cells), path
