@@ -57,7 +57,7 @@ def agreed(entry: ModelEntry) -> bool:
         return False
 
 
-def agree(entry: ModelEntry) -> None:
+def remember_agreement(entry: ModelEntry) -> None:
     """Remembers that a person agreed to send this key to this address; not asked again."""
     place = _agreements()
     place.parent.mkdir(parents=True, exist_ok=True)
