@@ -18,6 +18,7 @@ from fitness.scoring.baselines import baselines
 from fitness.scoring.contract import to_prediction
 from fitness.scoring.iou import iou
 from fitness.scoring.packing import unpack
+from fitness.scoring.threads import one_thread
 from fitness.scoring.worker import WorkerSpec, worker
 
 MOST_PICTURES = 60
@@ -78,7 +79,8 @@ def _value(estimate: Estimate | None) -> float | None:
 
 def _picture(program: Program, label: str, spec: WorkerSpec, attention: Attention) -> dict[str, Any] | None:
     """Attention of a head and the prediction of a program, on the first test text."""
-    outcome = worker(spec).run(program, "test")
+    with one_thread():
+        outcome = worker(spec).run(program, "test")
     if not outcome.ok:
         return None
     text = spec.fit + spec.held_out

@@ -259,12 +259,16 @@ def signature_of(predictions: np.ndarray) -> str:
 
 @lru_cache(maxsize=2)
 def worker(spec: WorkerSpec) -> Worker:
-    """This process's worker for a specification, set up at its first task."""
-    if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
-        # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_with_parent()
-    one_thread_for_good()
+    """This process's worker for a specification, set up at its first task.
+
+    A process of a pool computes with one thread from then on; elsewhere the caller holds `one_thread`.
+    """
+    if multiprocessing.parent_process() is not None:
+        if threading.current_thread() is threading.main_thread():
+            # Ctrl-C reaches the whole process group; the campaign decides when its workers stop.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            end_with_parent()
+        one_thread_for_good()
     return Worker(spec)
 
 

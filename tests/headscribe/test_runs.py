@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  # its BLAS is to be counted too
 import yaml
 from campaigns import ROOT
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import headscribe as hs
 from evolve.session import RunLock
@@ -31,6 +33,23 @@ def test_a_run_prints_nothing_and_comes_to_a_library(tiny, tmp_path, capfd):
 def test_one_worker_and_two_give_the_same_bytes(tiny, tiny_run, tmp_path):
     two = hs.run("quickstart", run_dir=tmp_path / "run", **tiny | {"parallel": {"workers": 2}})
     assert library_bytes(two) == library_bytes(tiny_run)
+
+
+def test_a_run_leaves_the_number_of_threads_as_it_was(tiny, tmp_path):
+    def blas_threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    def set_in_another_thread(number):  # a thread's own setting would bind it
+        thread = threading.Thread(target=lambda: threadpool_limits(number, user_api="blas"))
+        thread.start()
+        thread.join()
+
+    (before,) = blas_threads()
+    set_in_another_thread(before + 1)
+    hs.run("quickstart", run_dir=tmp_path, **tiny)
+    assert blas_threads() == {before + 1}
+    set_in_another_thread(before)
+    assert blas_threads() == {before}
 
 
 def test_a_run_in_a_thread_is_interrupted_and_resumes_to_the_same_bytes(tiny, tiny_run, tmp_path):
