@@ -46,7 +46,7 @@ def test_a_run_leaves_the_number_of_threads_as_it_was(tiny, tmp_path):
 
     (before,) = blas_threads()
     set_in_another_thread(before + 1)
-    hs.run("quickstart", run_dir=tmp_path, **tiny)
+    hs.run("quickstart", run_dir=tmp_path, **tiny | {"parallel": {"workers": 2}})
     assert blas_threads() == {before + 1}
     set_in_another_thread(before)
     assert blas_threads() == {before}
