@@ -18,6 +18,7 @@ from evolve.views.pictures import css_colour, line_svg
 from evolve.views.words import duration, times, with_interval
 from fitness.heads import Head
 from fitness.printable import printable
+from fitness.sandbox import NOT_STOPPED
 
 MOST_POINTS = 400
 _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+=*")
@@ -52,6 +53,7 @@ def render_report(store: Store, config: Config, status: Status) -> str:
     details, result = store.meta("details"), store.meta("result")
     return environment.get_template("report.html").render(
         config=config,
+        not_stopped=NOT_STOPPED,
         status=status,
         result=result,
         comparisons=comparisons(result) if result else [],

@@ -12,6 +12,7 @@ from rich.text import Text as RichText
 
 from evolve.results.status import GridStatus, OperatorRow, Status
 from evolve.views.words import duration, number, times, with_interval
+from fitness.sandbox import NOT_STOPPED
 
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -43,7 +44,7 @@ def render(status: Status) -> Panel:
         gain = with_interval(status.gain_over_reference, status.gain_over_reference_interval, signed=True)
         parts += ["", escape(f"gain over reference on test {gain}; test read {times(status.test_reads)}")]
     if status.sandbox == "degraded":
-        parts += ["", "[bold red]programs run in the degraded sandbox"]
+        parts += ["", f"[bold red]programs run in the degraded sandbox: {NOT_STOPPED}"]
     return Panel(Group(*parts), title=f"{escape(status.model)}  {escape(status.run_dir)}", width=80)
 
 

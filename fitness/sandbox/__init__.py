@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fitness.sandbox.outcome import Layers, Limits, Mode, Outcome, SandboxUnavailable
+from fitness.sandbox.outcome import NOT_STOPPED, Layers, Limits, Mode, Outcome, SandboxUnavailable
 
 if TYPE_CHECKING:
     from fitness.sandbox.client import Sandbox
     from fitness.sandbox.self_test import probe
 
-__all__ = ["Layers", "Limits", "Mode", "Outcome", "Sandbox", "SandboxUnavailable", "probe"]
+__all__ = ["NOT_STOPPED", "Layers", "Limits", "Mode", "Outcome", "Sandbox", "SandboxUnavailable", "probe"]
 
 
 def __getattr__(name: str) -> Any:

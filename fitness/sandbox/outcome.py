@@ -10,6 +10,11 @@ import numpy as np
 from fitness.failures import FailureKind
 
 Mode = Literal["strict", "degraded"]
+# What the mode "degraded" promises nothing of; said wherever programs run or ran in it.
+NOT_STOPPED = (
+    "a program that gets past the static check can read, change and delete every file of the user who runs it, and "
+    "reach the network"
+)
 
 # How a child can say that it ended; the order is the wire format: it names one by the index in this tuple.
 CHILD_ENDS: tuple[FailureKind | None, ...] = (

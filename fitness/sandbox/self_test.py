@@ -6,7 +6,7 @@ import numpy as np
 
 from fitness.program import Program
 from fitness.sandbox.client import Sandbox
-from fitness.sandbox.outcome import Layers, Limits, Mode, SandboxUnavailable
+from fitness.sandbox.outcome import NOT_STOPPED, Layers, Limits, Mode, SandboxUnavailable
 from fitness.text.view import Text
 
 _KNOWN = "def program(text):\n    return text.distance + 2.0 * text.is_first + text.n\n"
@@ -49,5 +49,5 @@ def _probe(mode: Mode) -> str:
     if opened.ok or wanted not in opened.message:
         raise SandboxUnavailable(f"the self-test failed: opening a file gave {opened.kind} {opened.message}".rstrip())
     if mode == "degraded":
-        return f"programs are NOT confined by the kernel: {description}"
+        return f"programs are NOT confined by the kernel: {description}; {NOT_STOPPED}"
     return f"programs run confined: {description}; no files, no network, no other process"

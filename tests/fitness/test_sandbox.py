@@ -299,7 +299,10 @@ def test_the_probe_says_how_programs_run():
     assert "seccomp" in strict
     assert "no files" in strict
     assert "\n" not in strict
-    assert "NOT confined" in probe("degraded")
+    said = probe("degraded")
+    assert "NOT confined" in said
+    assert "delete every file of the user" in said
+    assert "network" in said
 
 
 LITTLE_MEMORY = """
