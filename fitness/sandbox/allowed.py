@@ -84,8 +84,8 @@ _COLLECTIONS_ALLOWED = frozenset("ChainMap Counter OrderedDict defaultdict deque
 ATTRIBUTES_DENIED = frozenset(
     "ag_await ag_code ag_frame base bit_generator builtins byteswap capsule cffi co_code cr_await cr_code cr_frame "
     "cr_origin ctypes data dump dumps f_back f_builtins f_code f_globals f_locals flags format_map func_code "
-    "func_globals getfield gi_code gi_frame gi_yieldfrom lock mro newbyteorder operands precompute setfield setflags "
-    "strides tb_frame tb_lasti tb_next tofile type with_traceback".split()
+    "func_globals getfield gi_code gi_frame gi_yieldfrom lock mro newbyteorder operands precompute set_state setfield "
+    "setflags strides tb_frame tb_lasti tb_next tofile type with_traceback".split()
 )
 # Some of these are everyday names too: on objects of its own classes, a program may use them.
 OWN_ATTRIBUTES = frozenset("base data dump flags lock operands type".split())

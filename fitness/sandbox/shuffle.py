@@ -10,6 +10,8 @@ _SIZES = range(1, 480, 16)
 _MOST_EACH = 20
 # glibc: what is allocated is filled with the complement of this byte.
 _M_PERTURB = -6
+# Looked up once in the server, not in every child.
+_MALLOPT = getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 class Shuffle:
@@ -22,9 +24,8 @@ class Shuffle:
     def __init__(self, number: int) -> None:
         self._random = random.Random(number)
         self._kept: list[object] = []
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_PERTURB, self._random.randrange(1, 255))
+        if _MALLOPT is not None:
+            _MALLOPT(_M_PERTURB, self._random.randrange(1, 255))
 
     def again(self) -> None:
         """Lays out what comes next in another way than before."""

@@ -26,7 +26,7 @@ IMPURE = (
     "(sets of functions, str of objects), memory never written, or earlier texts"
 )
 # Names of what can show where things lie in memory: text made of objects, and sets, whose order may follow from it.
-_SHOWING = frozenset("str repr ascii format set frozenset str_ bytes_ unicode_ keys items".split())
+_SHOWING = frozenset("str repr ascii format set frozenset str_ bytes_ unicode_ keys items tobytes".split())
 _TEXT_DTYPE = re.compile(r"[<>=|]?[USa]\d*|str_?|bytes_?|unicode_?")
 _BEFORE = Text(["An", " other", " text", " of", " seven", " tokens", "."])
 

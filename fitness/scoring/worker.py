@@ -243,9 +243,9 @@ class Worker:
             return self._second[split].repeats(program, seen, alone)
 
     def is_pure(self, program: Program, split: SplitName) -> bool:
-        """Whether a program gives the same weights again on all texts of a split, a few of them alone."""
+        """Whether a program gives the same weights again on all texts of a split, one of them alone."""
         outcome = self.run(program, split)
-        return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 3)
+        return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 1)
 
     def agree(self, one: Program, other: Program, split: SplitName) -> bool:
         """Whether two programs give the same weights on all texts of a split, to the last bit."""

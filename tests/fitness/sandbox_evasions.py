@@ -66,5 +66,14 @@ BY_VALUE = {
     "match of attributes": _program("match text:\n    case str(n=x):\n        pass"),
     "setattr": _program("setattr(np, 'exp', len)"),
     "clock": _program("np.datetime64('now')"),
+    # numpy does not check where in its table of numbers a state says that it is: what lies around it would be read.
+    "memory around a generator": _program(
+        "r = np.random.RandomState(1)\nr.set_state(('MT19937', np.zeros(624, 'u4'), -70000))\nr.rand()"
+    ),
+    "memory around a generator by import": _program(
+        "r.set_state(('MT19937', np.zeros(624, 'u4'), 9**9))",
+        "from numpy.random import RandomState\nr = RandomState(1)\n",
+    ),
+    "state of a bit generator": _program("g = np.random.MT19937(1)\ng.state = {'state': {'pos': -70000}}"),
     "metaclass by keyword": _program("A", "class A(metaclass=type):\n    pass\n"),
 }
