@@ -14,6 +14,8 @@ from fitness.scoring.packing import packed_size
 from fitness.text.view import Text
 
 DATA, TEXTS, SUMS, META = "attention.f16", "texts.json", "sums.npy", "meta.json"
+# What reading files that somebody else made, or half made, can raise.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class CorruptCacheError(Exception):
@@ -45,12 +47,19 @@ class Attention:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
-            meta = json.loads((self.folder / META).read_text())
-            texts = json.loads((self.folder / TEXTS).read_text(encoding="utf-8"))
-            self._sums = np.load(self.folder / SUMS)
-            self._data = np.memmap(self.folder / DATA, dtype=np.float16, mode="r")
-        except (OSError, ValueError) as error:
-            raise CorruptCacheError(f"{self.folder}: {error}") from None
+            self._read()
+        except _DAMAGE as error:
+            raise CorruptCacheError(f"{self.folder}: {type(error).__name__}: {error}") from None
+
+    def _read(self) -> None:
+        for name in (DATA, TEXTS, SUMS, META):
+            if not (self.folder / name).is_file():
+                raise ValueError(f"{name} is missing, or no plain file")
+        meta = json.loads((self.folder / META).read_text())
+        texts = json.loads((self.folder / TEXTS).read_text(encoding="utf-8"))
+        # Mapped, so that a file is as long as it says that it is before there is memory for it.
+        self._sums = np.array(np.load(self.folder / SUMS, mmap_mode="r"))
+        self._data = np.memmap(self.folder / DATA, dtype=np.float16, mode="r")
         self.model: str = meta["model"]
         self.quantised: str | None = meta["quantised"]
         self.dtype: str = meta["dtype"]
@@ -58,13 +67,17 @@ class Attention:
         self.layers = tuple((int(layer), int(heads)) for layer, heads in meta["layers"])
         self.left_out = tuple(int(layer) for layer in meta["left_out"])
         self.truncated: int = meta["truncated"]
+        # Before anything is made for so many heads.
+        if min(heads for _, heads in self.layers) < 1 or self._sums.shape != (
+            len(texts),
+            sum(h for _, h in self.layers),
+        ):
+            raise ValueError(f"{SUMS} has shape {self._sums.shape}, not one of texts and heads")
         self.texts = tuple(Text(text["tokens"], text["ids"], text["string"]) for text in texts)
         self.labels = head_labels(self.layers)
         self._offsets = block_offsets([text.n for text in self.texts], len(self.labels), causal=self.causal)
-        if self._data.size != self._offsets[-1] or self._sums.shape != (len(self.texts), len(self.labels)):
-            raise CorruptCacheError(
-                f"{self.folder}: {DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}"
-            )
+        if self._data.size != self._offsets[-1]:
+            raise ValueError(f"{DATA} holds {self._data.size} numbers, expected {self._offsets[-1]}")
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 
+import numpy as np
 import pytest
+import yaml
+from campaigns import SMALL
 
-from evolve.config import load_config
+from evolve.config import load_config, parse_config
+from evolve.session import captured
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock, RunLog, write_atomically
 from fitness.errors import UserError
+from fitness.models.attention import open_attention
 from fitness.models.loading import load_model, load_tokenizer
 from fitness.models.source import locate
 
@@ -145,6 +151,59 @@ def test_a_model_with_code_of_its_own_is_not_run(tmp_path):
         with pytest.raises(UserError, match="trust_remote_code"):
             load(locate(str(folder)))
     assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.fixture(scope="module")
+def captured_attention(tmp_path_factory):
+    """A folder of captured attention."""
+    values = yaml.safe_load(SMALL) | {"attention_cache": str(tmp_path_factory.mktemp("captured"))}
+    return captured(parse_config(values, "here"))[0].folder
+
+
+def no_plain_file(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def rewritten(name, change):
+    def write(folder):
+        path = folder / name
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+    return write
+
+
+def huge_array(folder):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000000), }"
+    (folder / "sums.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+HOSTILE_CACHES = {
+    "a device for facts": lambda folder: no_plain_file(folder / "meta.json"),
+    "a device for texts": lambda folder: no_plain_file(folder / "texts.json"),
+    "a device for sums": lambda folder: no_plain_file(folder / "sums.npy"),
+    "a device for attention": lambda folder: no_plain_file(folder / "attention.f16"),
+    "a huge array": huge_array,
+    "a pickle": lambda folder: np.save(folder / "sums.npy", np.array([print], dtype=object), allow_pickle=True),
+    "so many heads": rewritten("meta.json", lambda meta: meta | {"layers": [[0, 10**12]]}),
+    "heads less than none": rewritten("meta.json", lambda meta: meta | {"layers": [[0, 9], [1, -9]]}),
+    "no heads": rewritten("meta.json", lambda meta: meta | {"layers": []}),
+    "a list of facts": rewritten("meta.json", lambda meta: [meta]),
+    "facts left out": rewritten("meta.json", lambda meta: {}),
+    "numbers for texts": rewritten("texts.json", lambda texts: [1, 2]),
+    "numbers for tokens": rewritten("texts.json", lambda texts: [text | {"tokens": [1]} for text in texts]),
+    "deep nesting": lambda folder: (folder / "meta.json").write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_CACHES)
+def test_a_hostile_attention_cache_ends_in_a_message(tmp_path, name, captured_attention):
+    shutil.copytree(captured_attention, tmp_path / "cache")
+    HOSTILE_CACHES[name](tmp_path / "cache")
+    begin = time.monotonic()
+    with pytest.raises(UserError, match="attention cache unreadable"):
+        open_attention(tmp_path / "cache")
+    assert time.monotonic() - begin < 5
 
 
 HOSTILE_SQL = {
