@@ -18,9 +18,8 @@ from fitness.program import Program, parse_tree
 from fitness.sandbox import Limits, Mode, Sandbox
 from fitness.text.view import Text
 
-# Texts of a split on which a program is run again. The first of them has none before it, as alone; further ones may be
-# run alone as well.
-SAMPLED, ALONE = 5, 0
+# Texts of a split on which a program is run again. The last of them comes first, with none before it, as alone.
+SAMPLED = 4
 IMPURE = (
     "gave other weights for the same text when run again: weights must follow from the text alone, not from addresses "
     "(sets of functions, str of objects), memory never written, or earlier texts"
@@ -85,12 +84,9 @@ class SecondServer:
         """Process id of its fork server."""
         return self._sandbox.server_pid
 
-    def repeats(self, program: Program, seen: Mapping[int, int], alone: int = ALONE) -> bool:
-        """Whether a program gives the weights of these marks again: in another order, some texts alone."""
+    def repeats(self, program: Program, seen: Mapping[int, int]) -> bool:
+        """Whether a program gives the weights of these marks again, by text, in another order."""
         wanted = sorted(seen, reverse=True)
-        return all(self._gives(program, seen, group) for group in [wanted, *([index] for index in wanted[:alone])])
-
-    def _gives(self, program: Program, seen: Mapping[int, int], wanted: Sequence[int]) -> bool:
         outcome = self._sandbox.run(program, [self._texts - index for index in wanted])
         if not outcome.ok:
             # An internal error says nothing about the program.

@@ -28,7 +28,7 @@ from fitness.scoring.held_out_words import own_words
 from fitness.scoring.iou import Across, fitness, iou_by_text
 from fitness.scoring.packing import Packing
 from fitness.scoring.parent_death import end_with_parent
-from fitness.scoring.purity import ALONE, IMPURE, SecondServer, marks, sample
+from fitness.scoring.purity import IMPURE, SecondServer, marks, sample
 from fitness.scoring.threads import one_thread_for_good
 from fitness.text.corpus import domain_indices
 from fitness.text.view import Text
@@ -234,18 +234,18 @@ class Worker:
             cpu_seconds=outcome.cpu_seconds,
         )
 
-    def _repeats(self, program: Program, seen: Mapping[int, int], split: SplitName, alone: int = ALONE) -> bool:
+    def _repeats(self, program: Program, seen: Mapping[int, int], split: SplitName) -> bool:
         """Whether a program gives the same weights in a second server: those with these marks, by text of a split."""
         with self._lock:
             if split not in self._second:
                 texts = [self._attention.texts[index] for index in self._range(split)]
                 self._second[split] = SecondServer(texts, mode=self.spec.sandbox, limits=self.spec.limits)
-            return self._second[split].repeats(program, seen, alone)
+            return self._second[split].repeats(program, seen)
 
     def is_pure(self, program: Program, split: SplitName) -> bool:
-        """Whether a program gives the same weights again on all texts of a split, one of them alone."""
+        """Whether a program gives the same weights again on all texts of a split, in another order."""
         outcome = self.run(program, split)
-        return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split, 1)
+        return outcome.ok and self._repeats(program, marks(outcome.weights, range(len(outcome.weights))), split)
 
     def agree(self, one: Program, other: Program, split: SplitName) -> bool:
         """Whether two programs give the same weights on all texts of a split, to the last bit."""

@@ -23,7 +23,7 @@ def test_ordinary_research_programs_run_and_repeat_themselves(servers, name):
     program = Program.parse(ORDINARY[name])
     outcome = first.run(program)
     assert outcome.ok, outcome
-    assert second.repeats(program, marks(outcome.weights, range(len(TEXTS))), alone=2)
+    assert second.repeats(program, marks(outcome.weights, range(len(TEXTS))))
 
 
 def test_sixty_of_them_are_tried():

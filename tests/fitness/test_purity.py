@@ -7,7 +7,7 @@ from impure_programs import ADDRESSES, GENERATORS, IMPURE, MEMORY, SETS, STATE
 from fitness.program import Program, ProgramError
 from fitness.sandbox import Layers, Limits, Sandbox
 from fitness.scoring.baselines import baselines
-from fitness.scoring.purity import SecondServer, marks, sample
+from fitness.scoring.purity import SecondServer, marks, may_show_addresses, sample
 from fitness.text.view import Text
 
 WORDS = "Once upon a time there was a cat and a dog . They sat on the mat and A dog ran to the big cat".split()
@@ -89,5 +89,14 @@ def test_pure_programs_pass(servers):
 def test_the_texts_of_a_second_run_follow_from_the_program():
     program = Program.parse(UNGUARDED["state"])
     assert sample(program, 50) == sample(program, 50)
-    assert len(set(sample(program, 50))) == 5
+    assert len(set(sample(program, 50))) == 4
     assert sample(program, 3) == [0, 1, 2]
+
+
+def test_what_is_found_out_is_run_again_on_all_texts_and_ordinary_programs_on_few(servers):
+    found = [name for name in IMPURE if verdict(servers, IMPURE[name]) == "impure"]
+    assert found
+    assert [name for name in found if not may_show_addresses(IMPURE[name])] == []
+    assert not any(may_show_addresses(program.source) for program in baselines().values())
+    words = "def program(text):\n    return 1.0 * np.isin(text.tokens, [' a', ' the']) * (text.distance % 2 == 0)\n"
+    assert not may_show_addresses(words)
