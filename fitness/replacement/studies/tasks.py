@@ -20,6 +20,7 @@ from fitness.replacement.lower_layers import without_cache
 from fitness.replacement.measurements import Measurements
 from fitness.replacement.override import Assignment
 from fitness.replacement.predictions import SandboxPredictions
+from fitness.replacement.sources import assignment_id
 from fitness.replacement.studies.choices import Choice, Name, answered, count_failures, encode, log_likelihoods
 from fitness.replacement.studies.conditions import PROGRAMS, HeadPrograms, all_conditions, by_iou, heads_at
 from fitness.replacement.studies.fitted import mean_outputs
@@ -78,7 +79,7 @@ def evaluate_tasks(
     conditions = _conditions(explanation, mean_outputs(model, fit_texts), counts, seed, only)
     results: dict[str, dict[str, Any]] = {}
     every = [choice for _, choices in encoded.values() for choice in choices]
-    note(_forecast(model, every, len(conditions)))
+    note(_forecast(model, every, len({assignment_id(assignment) for assignment in conditions.values()})))
     with SandboxPredictions(make_sandbox, causal=True) as source:
         for name, (questions, choices) in encoded.items():
             stage = None if progress is None else lambda done, total, name=name: progress(name, done, total)
