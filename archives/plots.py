@@ -56,6 +56,8 @@ def save_plots(
             axes.legend(frameon=False)
             for ending in formats:
                 path = folder / f"{name}.{ending}"
+                if path.is_symlink():  # not to be drawn through, wherever it leads
+                    path.unlink()
                 figure.savefig(path, dpi=150, metadata={"Date": None} if ending == "svg" else {})
                 written.append(path)
     return written

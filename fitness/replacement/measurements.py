@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from fitness.errors import UserError
 
 FORMAT = 1
 
@@ -55,11 +58,19 @@ class Measurements:
             if self._file is None:
                 # A line that a kill cut short must not swallow the next one.
                 torn = self._path.is_file() and not self._path.read_bytes().endswith(b"\n")
-                self._file = self._path.open("a", encoding="utf-8")
+                self._file = _opened_here(self._path)
                 self._file.write("\n" * torn)
             self._file.write(json.dumps({"key": key, "values": values.tolist()}) + "\n")
             self._file.flush()
         return values
+
+
+def _opened_here(path: Path) -> IO[str]:
+    """A file opened for writing at its end; a link in its place, which may lead anywhere, is not followed."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path} is a link or no plain file; remove it")
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
 def _parse(line: str) -> tuple[str, np.ndarray] | None:

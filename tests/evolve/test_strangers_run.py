@@ -21,6 +21,7 @@ from fitness.errors import UserError
 from fitness.models.attention import open_attention
 from fitness.models.loading import load_model, load_tokenizer
 from fitness.models.source import locate
+from fitness.replacement.measurements import Measurements
 
 
 @pytest.fixture
@@ -78,6 +79,15 @@ def test_a_prepared_temporary_file_is_not_written_through(tmp_path):
     (tmp_path / f".page.{os.getpid()}").symlink_to(victim)
     write_atomically(tmp_path / "page", "new")
     assert (victim.read_text(), (tmp_path / "page").read_text()) == ("mine", "new")
+
+
+def test_measurements_are_not_written_through_a_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "measurements.jsonl").symlink_to(victim)
+    with pytest.raises(UserError, match="remove it"):
+        Measurements(tmp_path / "measurements.jsonl").put("key", np.zeros(2))
+    assert victim.read_text() == "mine"
 
 
 LETTERS = "abcdefghijkl"
