@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import yaml
 from campaigns import ROOT
 
 from evolve.store import FILE, Store
@@ -49,14 +50,17 @@ def program(text):
         return [Proposal(Program.parse(source))]
 '''
 FROM_IMPURE = "FROM proposals JOIN programs USING (number) WHERE operator LIKE 'impure%'"
+# Fixed shares: a bandit turns from an operator whose programs seldom pass.
 OPERATORS = "operators: {residual: 1, genetic: 1, 'impure_operator:Impure': 6}\n"
+SHARES = {"batch": 16, "choice": "shares"}
 
 
 @pytest.fixture
 def impure_config(small_config, tmp_path, monkeypatch):
     (tmp_path / "impure_operator.py").write_text(OPERATOR)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, ROOT / "tests" / "fitness", ROOT))))
-    small_config.write_text(small_config.read_text() + OPERATORS)
+    settings = yaml.safe_load(small_config.read_text() + OPERATORS)
+    small_config.write_text(yaml.safe_dump(settings | {"search": SHARES}))
     return small_config
 
 
