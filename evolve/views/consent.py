@@ -26,7 +26,7 @@ def ask_for_keys(console: Console, config: Config) -> None:
     from operators.llm.client.keys import agreed, check_sent, public_url, remember_agreement
 
     for model in config.llm.models:
-        if not agreed(model) and sys.stdin.isatty():
+        if not agreed(model) and sys.stdin is not None and sys.stdin.isatty():
             asked = f"This configuration sends the content of {model.api_key_env} to {public_url(model)}."
             console.print(escape(asked), highlight=False)
             if console.input("Send it there, now and from now on? [bold](y/N)[/bold] ").strip().lower() in ("y", "yes"):
