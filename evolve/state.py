@@ -90,6 +90,10 @@ class SearchState:
         self.added: Counter[AddStatus] = Counter()
         self._ceiling = ceiling
         self._recent = np.zeros(heads)
+        # A bandit goes by what operators gain, and in the beginning anything gains: so that every head has a program
+        # written for it, its first turn is the regression's.
+        begins = config.search.choice == "bandit"
+        self._beginning = next((arm for arm in self.scheduler.arms if begins and arm.operator == "residual"), None)
         self._failures: deque[_Failed] = deque(maxlen=RECENT_FAILURES)
 
     @property
@@ -163,7 +167,10 @@ class SearchState:
     def _plan_slot(self, step: int, slot: int, common: tuple[str, ...], can_call: bool) -> Slot:
         seed = self.config.seed
         rng = np.random.default_rng((seed, PLAN, step, slot))
+        turn = (step - 1) * self.config.search.batch + slot
         arm = self.scheduler.choose(rng, can_repair=bool(self._failures), can_call=can_call)
+        if turn < self.grid.heads:
+            arm = self._beginning or arm
         entropy = (seed, PROPOSE, step, slot)
         if arm.operator == "repair":
             failed = self._failures.pop()
@@ -173,7 +180,7 @@ class SearchState:
             return Slot(
                 step, slot, arm, failed.head, parents, entropy, common, failed.call, failed.failure, failed.round
             )
-        head = self._head(step * self.config.search.batch + slot, rng)
+        head = self._head(turn, rng)
         wanted = get_operator(arm.operator, self._own).n_parents
         parents = tuple(self.grid.sample_elites(head, wanted, rng)) if wanted else ()
         return Slot(step, slot, arm, head, parents, entropy, common)

@@ -51,6 +51,17 @@ def test_a_head_that_earns_gets_slots_until_it_stops_earning():
     assert heads_planned(state)[2] < 0.35
 
 
+@pytest.mark.parametrize(("choice", "share"), [("bandit", 1.0), ("shares", 0.25)])
+def test_the_first_turn_of_every_head_is_the_regressions_where_a_bandit_chooses(choice, share):
+    settings = PLAIN | {"operators": {"residual": 1, "tweak": 3}, "search": {"batch": 10, "choice": choice}}
+    state = SearchState(parse_config(settings, "plain"), 200, (), np.ones(200))
+    slots = [slot for step in range(1, 21) for slot in state.plan(step)]
+    assert sorted(slot.head for slot in slots) == list(range(200))
+    assert np.mean([slot.arm.operator == "residual" for slot in slots]) == pytest.approx(share, abs=0.1)
+    later = [slot.arm.operator for step in range(21, 41) for slot in state.plan(step)]
+    assert "tweak" in later
+
+
 def test_without_ceilings_heads_take_turns():
     shares = heads_planned(state_of([0.5, 0.1, 0.9, 0.5], None))
     assert shares == pytest.approx([0.25] * 4, abs=0.01)
