@@ -10,6 +10,7 @@ TINY = {
     "stop": {"max_programs": 40},
     "search": {"batch": 8},
     "parallel": {"workers": 1},
+    "transfer": [],
 }
 
 

@@ -19,7 +19,7 @@ PLAIN = {"model": "m", "texts": "t", "stop": {"max_programs": 1}, "operators": {
 
 
 def config(attention_cache, **settings):
-    base = yaml.safe_load(SMALL) | {"attention_cache": str(attention_cache), "transfer": []}
+    base = yaml.safe_load(SMALL) | {"attention_cache": str(attention_cache)}
     return parse_config(base | settings, "small")
 
 

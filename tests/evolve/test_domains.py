@@ -16,6 +16,7 @@ SCORES = np.array([[0.8, 0.2, 0.6, 0.4], [0.1, 0.7, 0.1, 0.9]], dtype=np.float32
 
 def config(attention_cache, **settings):
     base = yaml.safe_load(SMALL) | {"attention_cache": str(attention_cache), "stop": {"max_programs": 20}}
+    del base["transfer"]
     return parse_config(base | settings, "small")
 
 
