@@ -39,7 +39,7 @@ def test_each_is_under_forty_lines(block):
 def test_an_operator_and_a_descriptor_of_a_notebook_search_alike_with_one_worker_and_two(tiny, tmp_path):
     settings = tiny | {
         "operators": {"residual": 1, defined(OPERATOR, "Decay"): 3},
-        "search": {"batch": 8, "descriptors": ["sink", defined(DESCRIPTOR, "previous")]},
+        "search": {"batch": 8, "choice": "shares", "descriptors": ["sink", defined(DESCRIPTOR, "previous")]},
     }
     libraries = []
     for workers in (1, 2):
@@ -71,7 +71,7 @@ def test_a_run_with_objects_resumes_with_the_same_objects_and_is_read_without_th
 @pytest.mark.slow
 def test_the_command_line_takes_them_by_name_and_finds_the_same(my_search, tiny, attention_cache, headscribe):
     config = yaml.safe_load(SMALL) | NAMED[0] | {"attention_cache": str(attention_cache), "stop": {"max_programs": 30}}
-    config["search"] = config["search"] | NAMED[1]["search"]
+    config["search"] = config["search"] | {"choice": "shares"} | NAMED[1]["search"]
     path = my_search / "mine.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     headscribe("run", path, "--run-dir", my_search / "named")
