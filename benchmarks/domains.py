@@ -60,13 +60,21 @@ class Part:
         return np.concatenate([block[head] for block in self.blocks])
 
 
-def searched(fit: Part, held_out: Part, slots: int, seed: int) -> tuple[list[Program], np.ndarray]:
-    """Programs of so many slots per head, and their (programs, heads) held-out IoU."""
+def searched(fit: Part, held_out: Part, domains: int, slots: int, seed: int) -> tuple[list[Program], np.ndarray]:
+    """Programs of so many slots per head, and their (programs, heads) held-out IoU; texts take turns of domains."""
     programs: list[Program] = []
     ious: list[np.ndarray] = []
     with Sandbox(fit.texts, mode="degraded") as sandbox:
         indices = range(len(fit.texts))
-        view = FitView(fit.texts, fit.blocks, fit.labels, causal=fit.causal, sandbox=sandbox, indices=indices)
+        view = FitView(
+            fit.texts,
+            fit.blocks,
+            fit.labels,
+            causal=fit.causal,
+            sandbox=sandbox,
+            indices=indices,
+            domains=domains,
+        )
         elites: list[tuple[Parent, ...]] = [()] * len(fit.labels)
         for slot in range(slots):
             for head, label in enumerate(fit.labels):
@@ -124,7 +132,7 @@ def main() -> None:
     fit = Part(attention, range(spec.fit), heads)
     held_out = Part(attention, range(spec.fit, spec.fit + spec.held_out), heads)
     began = time.process_time()
-    programs, ious = searched(fit, held_out, arguments.slots, arguments.seed)
+    programs, ious = searched(fit, held_out, len(spec.domains), arguments.slots, arguments.seed)
     cpu = time.process_time() - began
     library = [programs[place] for place in ious.argmax(axis=0)]
     tables = fit_tables(fit, range(len(fit.texts)))

@@ -29,12 +29,14 @@ class FitView:
         causal: whether the model is causal.
         sandbox: runs programs; None where nothing is to be run.
         indices: the texts' indices in the sandbox.
+        domains: the texts take turns of so many domains.
 
     Attributes:
         texts: the texts of the fit split.
         causal: whether the model is causal; packed arrays hold lower triangles then.
         labels: names of the heads, by flat index.
         packing: where the texts' elements lie.
+        domains: the texts take turns of so many domains.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class FitView:
         causal: bool,
         sandbox: Sandbox | None,
         indices: Sequence[int],
+        domains: int = 1,
     ) -> None:
         self.texts = tuple(texts)
+        self.domains = domains
         self.causal = causal
         self.labels = tuple(labels)
         self.packing = Packing([text.n for text in texts], causal=causal)

@@ -185,6 +185,7 @@ class Worker:
                 causal=self._attention.causal,
                 sandbox=self._sandbox,
                 indices=self._indices["fit"],
+                domains=len(self.spec.domains),
             )
         return self._view
 

@@ -27,7 +27,7 @@ def dense_sources(scorer: FitScorer) -> list[str]:
     pairs = [source for source in dictionary.pair_sources if source != EVERYTHING]
     on_first = [f"text.is_first * {query_side(source)}" for source in dictionary.token_sources]
     graded = ["text.log_distance", "text.is_first * text.log_position[:, None]"]
-    return [*pairs, *dictionary.token_sources, *on_first, *graded]
+    return [*pairs, *dictionary.spelled_sources, *dictionary.token_sources, *on_first, *graded]
 
 
 def values_of(sources: Sequence[str], sample: FitSample) -> np.ndarray:

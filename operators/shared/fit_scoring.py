@@ -28,10 +28,12 @@ class FitScorer:
     Attributes:
         sample: the queries that programs are tried on.
         evaluator: evaluates plain programs on them.
+        domains: the texts take turns of so many domains.
     """
 
     def __init__(self, view: FitView, max_elements: int = MAX_ELEMENTS) -> None:
         self._view = view
+        self.domains = view.domains
         self.sample = FitSample(view.texts, view.attention, causal=view.causal, max_elements=max_elements)
         self.evaluator = Evaluator(self.sample)
         # The contract checks whole squares, so what a mask hides must be in order as well.

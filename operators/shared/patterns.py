@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
 from fitness.text.view import fields
+from operators.shared.fit_sample import FitSample
 from operators.shared.fit_scoring import FitScorer
-from operators.shared.tree_evaluation import Unsupported
+from operators.shared.tree_evaluation import Evaluator, Unsupported
 
 EVERYTHING = "text.distance >= 0"
 # Elements looked at for a ranking.
@@ -29,6 +30,8 @@ TESTS = dict.fromkeys(("word", "sentence", "line"), ("== 0", "== 1")) | {
     "position": ("== 1", "<= 3", "> 15", "> 40"),
     "length": ("== 1", "> 3", "> 6"),
 }
+# Tokens that may be named by their spelling: at most so many, each in so many texts of two domains.
+SHARED_TOKENS, SHARED_TEXTS = 60, 3
 # Candidates of one search that may share a part.
 SHARING = 2
 
@@ -37,39 +40,45 @@ class Dictionary:
     """Patterns of pairs, of keys and of queries; products of two are made while searching.
 
     Args:
-        scorer: evaluates the patterns.
+        sample: queries of the fit split.
+        evaluator: evaluates patterns on them.
+        domains: the texts take turns of so many domains.
 
     Attributes:
         pair_sources: expressions of (n, n) patterns; the first one is everything that a query sees.
         token_sources: expressions of (n,) patterns that are true or false.
-        spellings: the different tokens of the texts.
+        spelled_sources: expressions of (n,) patterns, each true of one token; only of tokens that are common to
+            domains, so that none speaks of one kind of text.
+        spellings: tokens that may be listed: those, or all of the texts where these are of one domain.
     """
 
-    def __init__(self, scorer: FitScorer) -> None:
-        self.scorer = scorer
-        sample = scorer.sample
+    def __init__(self, sample: FitSample, evaluator: Evaluator, domains: int = 1) -> None:
+        self._evaluator = evaluator
         stride = int(np.ceil(len(sample.row) / SCREENED_ELEMENTS))
         self._screen = np.flatnonzero(sample.row % stride == 0)
         self.pair_sources, pairs = self._evaluated(_pair_sources())
         graded, graded_pairs = self._evaluated(iter(GRADED_PAIRS))
-        self._pair_sources = [*self.pair_sources, *graded]
-        self._pairs = np.concatenate([pairs, graded_pairs])
+        shared = shared_tokens(sample, domains)
+        self.spelled_sources, spelled = self._evaluated(f"np.isin(text.tokens, [{token!r}])" for token in shared)
+        self._pair_sources = [*self.pair_sources, *graded, *self.spelled_sources]
+        self._pairs = np.concatenate([pairs, graded_pairs, spelled])
         self.token_sources, keys = self._evaluated(_token_sources())
         graded, graded_keys = self._evaluated(iter(GRADED_TOKENS))
         self._token_sources = [*self.token_sources, *graded]
-        queries = [scorer.evaluator.pattern(query_side(source))[self._screen] for source in self._token_sources]
+        queries = [evaluator.pattern(query_side(source))[self._screen] for source in self._token_sources]
         self._gates = np.concatenate([keys, graded_keys, np.stack(queries)])
         self._squares = np.square(self._pairs), np.square(self._gates)
+        self._property_sources = [*self._token_sources, *self.spelled_sources]
         self._properties = np.stack(
-            [sample.first_keys(scorer.evaluator.pattern(query_side(s))) for s in self._token_sources]
+            [sample.first_keys(evaluator.pattern(query_side(s))) for s in self._property_sources]
         )
-        self.spellings = sorted(set(sample.tokens))
+        self.spellings = shared if domains > 1 else sorted(set(sample.tokens))
 
     def _evaluated(self, sources: Iterator[str]) -> tuple[list[str], np.ndarray]:
         kept: dict[bytes, tuple[str, np.ndarray]] = {}
         for source in sources:
             try:
-                values = self.scorer.evaluator.pattern(source)[self._screen]
+                values = self._evaluator.pattern(source)[self._screen]
             except Unsupported:
                 continue
             if values.any():
@@ -138,7 +147,7 @@ class Dictionary:
         score = gain**2 / np.maximum(mass, 1e-3 * max(float(mass.max()), 1e-9))
         score[rng.random(len(score)) >= KEPT_PATTERNS] = 0
         score = np.round(score / max(float(score.max()), 1e-30), 5)
-        order = [self._token_sources[place] for place in np.argsort(-score, kind="stable") if score[place] > 0]
+        order = [self._property_sources[place] for place in np.argsort(-score, kind="stable") if score[place] > 0]
         return [source for source in order if source not in known][:limit]
 
     def _moments(self, row: np.ndarray, pairs: np.ndarray, gates: np.ndarray) -> np.ndarray:
@@ -212,7 +221,20 @@ def _token_sources() -> Iterator[str]:
             yield from (f"text.{field.name} {test}" for test in TESTS.get(field.name, ("== 0", "== 1", "> 3")))
 
 
+def shared_tokens(sample: FitSample, domains: int) -> list[str]:
+    """Tokens that several texts of two domains hold, those of most texts first; none where there is one domain."""
+    texts: defaultdict[str, set[int]] = defaultdict(set)
+    for token, text in zip(sample.tokens, sample.token_text.tolist(), strict=True):
+        texts[token].add(text)
+
+    def is_shared(token: str) -> bool:
+        by_domain = Counter(text % domains for text in texts[token])
+        return sum(count >= SHARED_TEXTS for count in by_domain.values()) >= 2
+
+    return sorted(filter(is_shared, texts), key=lambda token: (-len(texts[token]), token))[:SHARED_TOKENS]
+
+
 @lru_cache(maxsize=2)
 def dictionary_of(scorer: FitScorer) -> Dictionary:
     """The dictionary of a scorer, evaluated at the first call."""
-    return Dictionary(scorer)
+    return Dictionary(scorer.sample, scorer.evaluator, scorer.domains)
