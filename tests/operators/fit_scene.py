@@ -56,13 +56,14 @@ def _attention(text, head, rng, causal):
     return ((1 - share) * prediction + share * noise).astype(np.float16)
 
 
-def make_view(causal=True):
-    """A view with a real sandbox; close the second value."""
+def make_view(causal=True, domains=1):
+    """A view with a real sandbox; close the second value. Texts take turns of so many domains."""
     rng = np.random.default_rng(0)
     inputs = texts()
     blocks = [np.stack([pack(_attention(text, head, rng, causal), causal=causal) for head in HEADS]) for text in inputs]
     sandbox = Sandbox(inputs, mode="degraded")
-    return FitView(inputs, blocks, HEADS, causal=causal, sandbox=sandbox, indices=range(len(inputs))), sandbox
+    view = FitView(inputs, blocks, HEADS, causal=causal, sandbox=sandbox, indices=range(len(inputs)), domains=domains)
+    return view, sandbox
 
 
 @lru_cache(maxsize=1)
