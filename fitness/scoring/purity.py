@@ -16,6 +16,7 @@ import numpy as np
 from fitness.failures import FailureKind
 from fitness.program import Program, parse_tree
 from fitness.sandbox import Limits, Mode, Sandbox
+from fitness.scoring.plain import is_plain
 from fitness.text.view import Text
 
 # Texts of a split on which a program is run again. The last of them comes first, with none before it, as alone.
@@ -33,8 +34,11 @@ _BEFORE = Text(["An", " other", " text", " of", " seven", " tokens", "."])
 def sample(program: Program, texts: int, count: int = SAMPLED) -> list[int]:
     """Which of so many texts a program is run on again; the same on any machine.
 
-    All of them for a program that has the means to show an address: whether it does may hang on the text.
+    None for a program that is pure by construction (`fitness.scoring.plain`); all of them for one that has the means to
+    show an address, as whether it does may hang on the text.
     """
+    if is_plain(program.source):
+        return []
     if may_show_addresses(program.source):
         return list(range(texts))
     rng = np.random.default_rng(int(program.id, 16))

@@ -201,7 +201,8 @@ class Worker:
         Args:
             program: what to evaluate.
             split: the texts.
-            twice: run it again in a second server; where that gives other weights, the program failed.
+            twice: run it again in a second server, unless it is pure by construction; where that gives other weights,
+                the program failed.
         """
         outcome = self.run(program, split)
         if not outcome.ok:
@@ -237,6 +238,8 @@ class Worker:
 
     def _repeats(self, program: Program, seen: Mapping[int, int], split: SplitName) -> bool:
         """Whether a program gives the same weights in a second server: those with these marks, by text of a split."""
+        if not seen:
+            return True
         with self._lock:
             if split not in self._second:
                 texts = [self._attention.texts[index] for index in self._range(split)]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fitness.program import ENTRY, written_out
+from fitness.scoring.plain import ELEMENTWISE
 from fitness.text.view import fields
 from operators.shared.fit_sample import FitSample
 
@@ -65,10 +66,6 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: np.greater_equal,
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: np.negative, ast.Invert: np.invert}
-_ELEMENTWISE = frozenset(
-    "abs absolute exp expm1 log log1p log2 sqrt square power minimum maximum where logical_and logical_or logical_not "
-    "equal not_equal less less_equal greater greater_equal add subtract multiply divide".split()
-)
 
 
 class Evaluator:
@@ -180,7 +177,7 @@ class Evaluator:
             return self._cumsum(self.value(node.args[0], names))
         if function.attr == "tril" and len(node.args) == 1:
             return self._tril(self.value(node.args[0], names))
-        if function.attr not in _ELEMENTWISE:
+        if function.attr not in ELEMENTWISE:
             raise Unsupported(f"np.{function.attr}")
         return self._apply(getattr(np, function.attr), function.attr, node.args, names)
 

@@ -7,6 +7,7 @@ from impure_programs import ADDRESSES, GENERATORS, IMPURE, MEMORY, SETS, STATE
 from fitness.program import Program, ProgramError
 from fitness.sandbox import Layers, Limits, Sandbox
 from fitness.scoring.baselines import baselines
+from fitness.scoring.plain import is_plain
 from fitness.scoring.purity import SecondServer, marks, may_show_addresses, sample
 from fitness.text.view import Text
 
@@ -100,3 +101,55 @@ def test_what_is_found_out_is_run_again_on_all_texts_and_ordinary_programs_on_fe
     assert not any(may_show_addresses(program.source) for program in baselines().values())
     words = "def program(text):\n    return 1.0 * np.isin(text.tokens, [' a', ' the']) * (text.distance % 2 == 0)\n"
     assert not may_show_addresses(words)
+
+
+PLAIN = {
+    "joint": "def program(text):\n    scores = 1.2 * text.same - 0.3 * text.log_distance\n    return np.exp(scores)\n",
+    "apart": """import numpy as np
+
+def program(text):
+    '''Rests on the first token, else on the last comma.'''
+    scores = 0.4 * text.latest(text.is_comma) - 0.7 * np.isin(text.tokens, [' the', ','])
+    scores -= 0.1 * np.minimum(text.length, 4)[:, None]
+    rest = np.exp(scores) * (text.distance >= 0) * ~text.is_first
+    rest = rest / np.maximum(rest.sum(axis=1, keepdims=True), 1e-09)
+    return np.exp(4.2 - 0.65 * text.log_position)[:, None] * text.is_first + rest
+""",
+    "sums": "def program(text):\n    return np.tril(text.same) / (1.0 + np.cumsum(text.is_comma))[None, :]\n",
+}
+NOT_PLAIN = {
+    "memory": "def program(text):\n    return np.empty((text.n, text.n))\n",
+    "address": "def program(text):\n    return 1.0 * text.same + id(text)\n",
+    "chance": "def program(text):\n    return np.random.random((text.n, text.n))\n",
+    "where": "def program(text):\n    return np.log(1.0 + text.distance, where=text.same)\n",
+    "default": "def program(text, seen=[]):\n    return 1.0 * text.same\n",
+    "decorator": "@print\ndef program(text):\n    return 1.0 * text.same\n",
+    "another function": "def helper(x):\n    return x\n\ndef program(text):\n    return 1.0 * text.same\n",
+    "rebound": "def program(text):\n    np = text\n    return np.exp(text.distance)\n",
+    "state": "def program(text):\n    text.same[0] = 1\n    return 1.0 * text.same\n",
+    "attribute of a function": "def program(text):\n    program.seen = 1.0\n    return program.seen * text.same\n",
+    "strings": "def program(text):\n    return 1.0 * ('%s' % text.same > 'a') * text.same\n",
+    "no field": "def program(text):\n    return 1.0 * text.same * len(text.string)\n",
+    "listed by name": "def program(text):\n    return 1.0 * np.isin(text.tokens, text.tokens) * text.same\n",
+    "import": "import random\n\ndef program(text):\n    return 1.0 * text.same\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_pure_by_construction_is_not_run_again_and_would_pass(servers, name):
+    assert is_plain(PLAIN[name])
+    assert sample(Program.parse(PLAIN[name]), 50) == []
+    assert verdict(servers, PLAIN[name]) == "pure"
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_anything_else_is_run_again(name):
+    assert not is_plain(NOT_PLAIN[name])
+
+
+def test_no_impure_program_is_pure_by_construction():
+    for name, source in IMPURE.items():
+        try:
+            assert not is_plain(source), name
+        except ProgramError:
+            continue
