@@ -21,15 +21,22 @@ def library(
     exact: Annotated[bool, typer.Option("--exact", help="Ask a solver for the optimum, or a bound.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where to write (default: the run, or library/).")] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw coverage, ECDF and excess (extra `plots`).")] = False,
+    mix: Annotated[int | None, typer.Option(help="Let up to so many programs predict a head together.")] = None,
+    texts: Annotated[list[str] | None, typer.Option(help="With --mix: texts of another domain; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Reduce what was found to a library: library.json, library.py and coverage.csv."""
     from evolve.commands.library import library as library_command
     from evolve.results.reduction import Criterion
     from evolve.views.library import render
+    from evolve.views.mixes import render_mixes
 
     criterion = Criterion(epsilon, threshold, size, exact)
-    execute(lambda: library_command(runs, criterion, out=out, plots=plots), render, as_json=as_json)
+    execute(
+        lambda: library_command(runs, criterion, out=out, plots=plots, mix=mix, texts=texts or []),
+        lambda value: [*render(value.made), *render_mixes(value.mixes)],
+        as_json=as_json,
+    )
 
 
 @app.command()

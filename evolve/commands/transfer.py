@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def transfer_library(
         )
     run_dir = RunDir(path)
     with StageConsole() as stages, opened_for_reading(run_dir, stages) as session:
-        config = _config(session.config, texts, model, max_tokens, limit)
+        config = config_abroad(session.config, texts, model, max_tokens, limit)
         print_confinement(stages.console, config)
         domains = transfer(session, config, stages, choose=choose)
         replaced = replace_abroad(path, config, stages, fractions=fractions) if perplexity else {}
@@ -84,7 +85,14 @@ def transfer_library(
     return result
 
 
-def _config(own: Config, texts: list[str], model: str | None, max_tokens: int | None, limit: int | None) -> Config:
+def config_abroad(
+    own: Config,
+    texts: Sequence[str],
+    model: str | None = None,
+    max_tokens: int | None = None,
+    limit: int | None = None,
+) -> Config:
+    """A run's configuration with other texts under `transfer`, another model, length or number of texts."""
     settings = own.model_dump(mode="json")
     if texts:
         home = {source.name for source in own.texts}
