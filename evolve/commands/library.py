@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.commands.transfer import config_abroad
+from evolve.results.abroad import config_abroad
 from evolve.results.libraries import Made, make_library
 from evolve.results.mixes import Mixes, mix_library
 from evolve.results.reduction import Criterion

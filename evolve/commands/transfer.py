@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.config import Config, parse_config
-from evolve.config.texts import TextSource
+from evolve.results.abroad import config_abroad
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.results.transfer_replacement import replace_abroad
 from evolve.session import opened_for_reading
@@ -83,27 +81,3 @@ def transfer_library(
     result = Transferred(path, domains, replaced)
     write_atomically(run_dir.file(FILE), json.dumps(result.as_json(), indent=1) + "\n")
     return result
-
-
-def config_abroad(
-    own: Config,
-    texts: Sequence[str],
-    model: str | None = None,
-    max_tokens: int | None = None,
-    limit: int | None = None,
-) -> Config:
-    """A run's configuration with other texts under `transfer`, another model, length or number of texts."""
-    settings = own.model_dump(mode="json")
-    if texts:
-        home = {source.name for source in own.texts}
-        settings["transfer"] = [_domain(source, home) for source in texts]
-    settings["model"] = model or own.model
-    settings["max_tokens"] = max_tokens or own.max_tokens
-    settings["splits"] = settings["splits"] | ({"test": limit} if limit else {})
-    return parse_config(settings, "transfer")
-
-
-def _domain(source: str, home: set[str]) -> dict[str, str]:
-    """A source as a domain of its own; texts of one of the run's sources are those that the run did not use."""
-    name = TextSource(source=source).name
-    return {"source": source, "domain": f"{name}, unseen" if name in home else name}

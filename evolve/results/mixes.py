@@ -14,7 +14,7 @@ from archives.table import ScoreTable
 from evolve.ceiling import ceiling_held_out
 from evolve.config import Config
 from evolve.listeners import Listener
-from evolve.results.transfer import captured_abroad
+from evolve.results.abroad import captured_abroad
 from evolve.session import Session
 from evolve.store.readings import recorder_at
 from fitness.errors import UserError

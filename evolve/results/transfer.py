@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,14 +14,13 @@ from archives.gain import best_of, gain_over
 from archives.table import ScoreTable
 from evolve.config import Config
 from evolve.config.schema import FEWEST_TEXTS
-from evolve.corpus import read_splits, read_transfer
 from evolve.listeners import Listener
+from evolve.results.abroad import captured_abroad
 from evolve.results.found import score_table
 from evolve.results.references import run_tables
-from evolve.session import Session, attention_cache
+from evolve.session import Session
 from fitness.errors import UserError
 from fitness.models.attention import Attention
-from fitness.models.capture import capture
 from fitness.program import Program
 from fitness.sandbox import Limits
 from fitness.scoring.baselines import baselines
@@ -120,33 +119,6 @@ def transfer(
         kept = _same_heads(session, attention) and not choose
         found[domain] = _compare(domain, config, library, attention, scores, kept=kept)
     return found
-
-
-def captured_abroad(own: Config, config: Config, listener: Listener | None = None) -> Iterator[tuple[str, Attention]]:
-    """Attention on the texts under `transfer` of a configuration, domain by domain; none is a text of the run itself.
-
-    Args:
-        own: the run's configuration.
-        config: the same, but for `transfer`, `splits.test`, `max_tokens` and `model`, which may differ.
-        listener: told how it goes.
-
-    Yields:
-        Name of a domain, and the captured attention of its texts.
-
-    Raises:
-        UserError: for texts that cannot be read, are too few, or are the run's own.
-    """
-    cache, model = attention_cache(config), config.target()
-    home = read_splits(own, own.target(), attention_cache(own))
-    splits = read_transfer(config, model, cache, home)
-    for place, domain in enumerate(splits.domains):
-        texts = splits.test[place :: len(splits.domains)]
-        progress = _progress(listener, f"capturing attention on {domain}")
-        yield domain, capture(model, texts, max_tokens=config.max_tokens, cache=cache, progress=progress)
-
-
-def _progress(listener: Listener | None, stage: str) -> Callable[[int, int], None] | None:
-    return None if listener is None else lambda done, total: listener.on_stage(stage, done, total)
 
 
 def _same_heads(session: Session, attention: Attention) -> bool:

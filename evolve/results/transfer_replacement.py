@@ -9,8 +9,8 @@ from typing import Any
 
 from evolve.config import Config
 from evolve.listeners import Listener
+from evolve.results.abroad import captured_abroad
 from evolve.results.replaceable import open_replaceable
-from evolve.results.transfer import captured_abroad
 from fitness.replacement.studies.bench import SplitTexts
 from fitness.replacement.studies.settings import FRACTIONS, Settings
 
