@@ -1,53 +1,16 @@
-"""Small pictures for the report: matrices as PNG, series as SVG; no plotting library needed."""
+"""Curves for the report, as SVG; no plotting library needed."""
 
 from __future__ import annotations
 
-import base64
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
-# Anchor colours from white over blue to near black; IoU and attention read well on both screen and paper.
-_ANCHORS = np.array([[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 29, 88]], dtype=np.float64)
-
-
-def colours(values: np.ndarray) -> np.ndarray:
-    """(...) values in [0, 1] to (..., 3) uint8 red, green, blue."""
-    position = np.clip(values, 0, 1) * (len(_ANCHORS) - 1)
-    low = np.minimum(position.astype(int), len(_ANCHORS) - 2)
-    share = (position - low)[..., None]
-    return np.round(_ANCHORS[low] * (1 - share) + _ANCHORS[low + 1] * share).astype(np.uint8)
-
-
-def css_colour(value: float) -> tuple[str, str]:
-    """Background for a value in [0, 1], and a text colour that can be read on it."""
-    red, green, blue = (int(channel) for channel in colours(np.array(value)))
-    dark = 0.3 * red + 0.59 * green + 0.11 * blue < 140
-    return f"rgb({red},{green},{blue})", "#fff" if dark else "#222"
-
-
-def matrix_png(matrix: np.ndarray) -> str:
-    """An (n, n) matrix of attention as a `data:` address of a PNG, one pixel per element, square-rooted for detail."""
-    pixels = colours(np.sqrt(np.clip(matrix, 0, 1)))
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    png = (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows, 9)) + _chunk(b"IEND", b"")
-    )
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def line_svg(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> str:
     """Curves with axes from 0, as an `<svg>` element; each series is named and has (x values, y values)."""
     width, height, left, bottom, top, right = 640, 260, 52, 40, 12, 150
-    palette = ["#2171b5", "#d94801", "#238b45", "#6a51a3"]
+    palette = ["#3a86d0", "#d55e00", "#009e73", "#8a6fd1"]
     most_x = max((max(xs) for xs, _ in series.values() if len(xs)), default=1) or 1
     most_y = max((max(ys) for _, ys in series.values() if len(ys)), default=1) or 1
     step = next(s for s in (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 1e9) if most_y / s <= 6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evolve.config import Config
+from evolve.results.ancestry import lineages, runner_ups
 from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.records import StepSummary
 from evolve.store.run_dir import RunDir, write_atomically
-from evolve.views.pictures import css_colour, line_svg
+from evolve.views.highlight import highlighted
+from evolve.views.page import TEMPLATES, inert_json, part, policy
+from evolve.views.pictures import line_svg
 from evolve.views.words import duration, times, with_interval
-from fitness.heads import Head
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
 MOST_POINTS = 400
-_PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+=*")
+PANELS = (
+    ("attention", "attention of the head"),
+    ("prediction", "prediction of the program"),
+    ("difference", "prediction minus attention"),
+    ("reference", "the head's reference"),
+)
+SCRIPTS = ("colours.js", "matrices.js", "report.js")
 
 
 def write_report(run_dir: RunDir) -> Path:
@@ -44,12 +51,18 @@ def write_report(run_dir: RunDir) -> Path:
 def render_report(store: Store, config: Config, status: Status) -> str:
     """The page; sources and messages of programs are data and are escaped."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
     )
-    environment.filters |= {"duration": duration, "times": times, "picture": picture}
+    environment.filters |= {
+        "duration": duration,
+        "times": times,
+        "highlighted": highlighted,
+        "with_interval": with_interval,
+    }
+    style, script = part("report.css"), part(*SCRIPTS)
     details, result = store.meta("details"), store.meta("result")
     return environment.get_template("report.html").render(
         config=config,
@@ -61,7 +74,11 @@ def render_report(store: Store, config: Config, status: Status) -> str:
         readings=store.readings(),
         details=details,
         progress=progress_svg(store.summaries()),
-        heads=head_rows(details) if details else [],
+        data=inert_json(explorer_data(store, details)),
+        panels=PANELS,
+        style=style,
+        script=script,
+        policy=policy(style=style, script=script),
         settings=config.model_dump(mode="json"),
     )
 
@@ -93,20 +110,22 @@ def progress_svg(summaries: list[StepSummary]) -> str:
     return line_svg(series, "programs evaluated", "held-out IoU")
 
 
-def head_rows(details: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Heads by layer, each with its numbers and the colours of its box."""
-    rows: dict[int, list[dict[str, Any]]] = {}
-    for label, head in details["heads"].items():
-        background, colour = css_colour(head["test"] if head["test"] is not None else 0.0)
-        # What is stored says nothing of style, whoever wrote it.
-        entry = head | {"label": label, "background": background, "colour": colour}
-        rows.setdefault(Head.parse(label).layer, []).append(entry)
-    return list(rows.values())
-
-
-def picture(address: object) -> str:
-    """The address of a picture that is part of the page; empty for any other, which would be fetched from somewhere."""
-    return address if isinstance(address, str) and _PICTURE.fullmatch(address) else ""
+def explorer_data(store: Store, details: dict[str, Any] | None) -> dict[str, Any]:
+    """What the page's script shows of heads; sources of the library's programs are in the page itself."""
+    heads = details["heads"] if details else {}
+    assignment = {label: head["program"] for label, head in heads.items()}
+    programs = [
+        {key: value for key, value in entry.items() if key != "source"} for entry in (details or {}).get("programs", [])
+    ]
+    runners, sources = runner_ups(store, assignment)
+    return {
+        "heads": heads,
+        "programs": programs,
+        "matrices": (details or {}).get("matrices"),
+        "runners": runners,
+        "sources": sources,
+        "lineage": lineages(store, [entry["id"] for entry in programs]),
+    }
 
 
 def _shown(value: Any) -> Any:

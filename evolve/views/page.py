@@ -1,0 +1,53 @@
+"""A page that is one file: our own style and scripts, allowed by their hashes, and what is stored as inert JSON."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from fitness.printable import printable
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def part(*names: str) -> Markup:
+    """Our own files of `templates`, one after the other, as they stand in a `<style>` or `<script>`."""
+    return Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
+
+
+def policy(*, style: str, script: str) -> str:
+    """The content security policy of a page: nothing is loaded, and only this style and this script count."""
+    own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def inert_json(value: Any) -> Markup:
+    r"""JSON for a `<script type="application/json">`: no tag, comment or entity can begin or end in it.
+
+    Example:
+        >>> str(inert_json({"a": "</script>"}))
+        '{"a": "\\u003c/script\\u003e"}'
+    """
+    text = json.dumps(_clean(value))  # ASCII alone: line separators of JavaScript are escaped as well
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, lines=True)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _clean(inner) for key, inner in value.items()}
+    return [_clean(inner) for inner in value] if isinstance(value, list | tuple) else value

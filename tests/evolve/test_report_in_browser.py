@@ -1,0 +1,157 @@
+"""The report in a real browser: looked at, clicked through, read aloud, and handed a run that wants to be more than text.
+
+Needs Playwright's package and a Chromium of the system; `HEADSCRIBE_AXE=axe.min.js` (npm's axe-core) adds its checks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from campaigns import ROOT, SMALL
+from test_poisoned_run import poison
+
+import headscribe as hs
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'headscribe[dev]'")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = os.environ.get("HEADSCRIBE_AXE")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, attention_cache):
+    folder = tmp_path_factory.mktemp("browser")
+    config = folder / "small.yaml"
+    texts = SMALL.replace("texts: stories", "texts: [stories, python-docs]")
+    config.write_text(texts + f"attention_cache: {attention_cache}\n")
+    command = [sys.executable, "-m", "evolve.cli", "run", config, "--run-dir", folder / "run"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        # Chromium's own sandbox cannot be set up by root in a container; the pages are ours, and load nothing.
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a report; whatever it complains of or asks for beside itself fails the test."""
+    pages, faults = [], []
+
+    def open_(path, **options):
+        page = browser.new_page(**options)
+        pages.append(page)
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: faults.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: request.url.startswith(path.as_uri()) or faults.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+    assert faults == []
+
+
+def point_at(page, query, key, tokens):
+    """Moves the pointer over a cell of the attention; returns what is said of it."""
+    canvas = page.locator("#m-attention")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    unit = box["width"] / (74 + 11 * tokens)
+    page.mouse.move(box["x"] + unit * (74 + 11 * (key + 0.5)), box["y"] + unit * (74 + 11 * (query + 0.5)))
+    return page.locator("#readout").inner_text()
+
+
+def test_a_head_is_chosen_and_the_pointer_reads_its_weights(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator('.head[data-head="L2H1"]').click()
+    assert page.locator("#head-name").inner_text().startswith("L2H1: ")
+    assert page.locator('.head[data-head="L2H1"]').get_attribute("aria-pressed") == "true"
+    run = hs.open_run(run_dir)
+    page.locator("#text").select_option("2")  # the first held-out text, as nobody is handed test attention here
+    matrix = np.asarray(run.attention["L2H1", 4 * 2])
+    query, key = 9, int(matrix[9, :9].argmax())
+    said = point_at(page, query, key, len(matrix))
+    weight = float(re.search(r"attention ([\d.]+)", said).group(1))
+    assert weight == pytest.approx(matrix[query, key], abs=0.008)
+    assert f"query {query} " in said
+    assert f"key {key} " in said
+    page.locator("#m-attention").focus()
+    page.keyboard.press("ArrowDown")
+    assert "query 1 " in page.locator("#readout").inner_text()
+    assert page.locator("#rows .row-text").count() == 2
+
+
+def test_text_and_domain_are_switched(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    names = page.locator("#text option").all_inner_texts()
+    assert [name.split(":")[0] for name in names[:4]] == [
+        "stories, test",
+        "python-docs, test",
+        "stories, held-out",
+        "python-docs, held-out",
+    ]
+    before = page.locator("#c-prediction").inner_text()
+    page.locator("#text").select_option("1")
+    assert page.locator("#c-prediction").inner_text() != before
+
+
+def test_a_line_of_source_is_found(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator("#find").fill("def ")
+    every = page.locator(".head").count()
+    assert page.locator("#found").inner_text() == f"{every} of {every} heads"
+    assert page.locator("#source mark").count() >= 1
+    page.locator("#find").fill("no program says this")
+    assert page.locator("#found").inner_text() == f"0 of {every} heads"
+    assert page.locator(".head.out").count() == every
+
+
+def test_colour_and_order_are_switched(run_dir, opened):
+    page = opened(run_dir / "report.html", color_scheme="dark")
+    page.locator("#colour").select_option("gain")
+    page.locator("#order").select_option("value")
+    gains = [float(text.split()[-1]) for text in page.locator(".head").all_inner_texts()]
+    assert gains == sorted(gains, reverse=True)
+    for mode in ("class", "program", "reference"):
+        page.locator("#colour").select_option(mode)
+        assert page.locator("#legend").inner_text().strip()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator("#theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):
+    hostile = tmp_path / "run"
+    shutil.copytree(run_dir, hostile)
+    poison(hostile / "campaign.sqlite")
+    headscribe("report", hostile)
+    page = opened(hostile / "report.html")
+    page.locator(".head").nth(3).click()
+    assert "<script>alert(1)</script>" in page.locator("#head-name").inner_text()
+    assert "<script>alert(1)</script>" in page.locator("#source").inner_text()
+    assert page.locator("img, iframe, object, embed, link, form").count() == 0
+    assert page.locator("script").count() == 2
+
+
+@pytest.mark.skipif(not AXE, reason="HEADSCRIBE_AXE names no axe.min.js")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(run_dir, opened, scheme):
+    page = opened(run_dir / "report.html", color_scheme=scheme)
+    page.evaluate(Path(AXE).read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
