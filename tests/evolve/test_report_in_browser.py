@@ -1,4 +1,4 @@
-"""The report in a real browser: looked at, clicked through, read aloud, and handed a run that wants to be more than text.
+"""The report in a real browser: looked at, clicked through, and handed a run that wants to be more than text.
 
 Needs Playwright's package and a Chromium of the system; `HEADSCRIBE_AXE=axe.min.js` (npm's axe-core) adds its checks.
 """
