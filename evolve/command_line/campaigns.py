@@ -78,6 +78,17 @@ def report(run: Run, as_json: Json = False) -> None:
 
 
 @app.command()
+def view(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories, or one of them.", show_default=False)],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8484,
+) -> None:
+    """Serve a live local page of the runs in a folder, until Ctrl-C."""
+    from evolve.commands.view import view as view_command
+
+    execute(lambda: view_command(folder, port, lambda address: typer.echo(address)), lambda _: [], as_json=False)
+
+
+@app.command()
 def sweep(
     config: Annotated[str, typer.Argument(help="A YAML file, or a preset.", show_default=False)],
     vary: Annotated[

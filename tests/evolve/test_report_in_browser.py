@@ -5,11 +5,13 @@ Needs Playwright's package and a Chromium of the system; `HEADSCRIBE_AXE=axe.min
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from campaigns import ROOT, SMALL
 from test_poisoned_run import poison
 
 import headscribe as hs
+from evolve.views.live import make_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'headscribe[dev]'")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -146,6 +149,51 @@ def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):
     assert "<script>alert(1)</script>" in page.locator("#source").inner_text()
     assert page.locator("img, iframe, object, embed, link, form").count() == 0
     assert page.locator("script").count() == 2
+
+
+def test_the_live_page_follows_a_campaign_to_its_end(tmp_path, attention_cache, browser):
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL + f"attention_cache: {attention_cache}\n")
+    server = make_server(tmp_path)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home, faults = f"http://127.0.0.1:{server.server_address[1]}/", []
+    page = browser.new_page()
+    page.on("console", lambda message: "favicon" in str(message.location) or faults.append(message.text))
+    page.on("request", lambda request: request.url.startswith(home) or faults.append(request.url))
+    page.goto(home)
+    playwright.expect(page.locator("#state")).to_contain_text("no run")
+    command = [sys.executable, "-m", "evolve.cli", "run", config, "--run-dir", tmp_path / "run"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as campaign:
+        row = page.locator("#runs tr")
+        playwright.expect(row).to_contain_text("not finished", timeout=60_000)
+        playwright.expect(row.locator("td").nth(2)).to_have_text("finished", timeout=120_000)
+        assert campaign.wait() == 0
+    result = hs.open_run(tmp_path / "run").result
+    assert f"{result['mean_iou_test']:.3f}" in row.inner_text()
+    row.locator("a").click()
+    assert page.locator("#head-name").inner_text().startswith("L0H0")
+    page.close()
+    server.shutdown()
+    server.server_close()
+    assert faults == []
+
+
+def test_the_live_page_is_for_this_machine_alone(tmp_path):
+    server = make_server(tmp_path)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for host, path, status in (
+            ("evil.example", "/runs.json", 403),
+            ("localhost", "/runs.json", 200),
+            ("localhost", "/run/..%2f..%2fetc", 404),
+        ):
+            connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+            connection.request("GET", path, headers={"Host": host})
+            assert connection.getresponse().status == status
+            connection.close()
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.skipif(not AXE, reason="HEADSCRIBE_AXE names no axe.min.js")

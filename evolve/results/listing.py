@@ -1,0 +1,54 @@
+"""The runs below a folder, each with what is quickly known of it: no search is replayed, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evolve.results.references import reference_held_out
+from evolve.store.database import FILE
+from evolve.store.run_dir import RunDir
+from fitness.errors import UserError
+
+MOST_RUNS = 200
+MOST_POINTS = 120
+
+
+def run_dirs(folder: Path) -> dict[str, RunDir]:
+    """Name relative to the folder -> run, of the folder itself and two levels below it, at most `MOST_RUNS`."""
+    found = sorted({file.parent for pattern in (FILE, f"*/{FILE}", f"*/*/{FILE}") for file in folder.glob(pattern)})
+    return {path.relative_to(folder).as_posix(): RunDir(path) for path in found[:MOST_RUNS]}
+
+
+def list_runs(folder: Path) -> list[dict[str, Any]]:
+    """One entry a run: `name` and, where it can be read, its numbers and its curve; else `error`."""
+    return [{"name": name} | _summary(run) for name, run in run_dirs(folder).items()]
+
+
+def _summary(run: RunDir) -> dict[str, Any]:
+    try:
+        config, store = run.load_config(), run.open_store()
+    except (UserError, OSError) as error:
+        return {"error": str(error)}
+    try:
+        summaries, result = store.summaries(), store.meta("result") or {}
+        last = summaries[-1] if summaries else None
+        every = max(1, len(summaries) // MOST_POINTS)
+        return {
+            "model": config.model,
+            # A run that was resumed has gone on beyond its result.
+            "finished": bool(result) and (last is None or result["programs_evaluated"] >= last.programs),
+            "programs": last.programs if last else 0,
+            "failed": last.failed if last else 0,
+            "seconds": round(store.seconds()),
+            "mean_iou_held_out": last.mean_iou if last else None,
+            "reference_iou_held_out": reference_held_out(store),
+            "mean_iou_test": result.get("mean_iou_test"),
+            "gain_over_reference": result.get("gain_over_reference"),
+            "library_size": result.get("library_size"),
+            "curve": [[summary.programs, summary.mean_iou] for summary in summaries[::-1][::every][::-1]],
+        }
+    except UserError as error:
+        return {"error": str(error)}
+    finally:
+        store.close()
