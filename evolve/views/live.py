@@ -27,7 +27,7 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
         UserError: where there is no such folder, or the port is taken.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name one that holds run directories")
+        raise UserError(f"{folder} is not a folder; name one that holds run directories")
 
     def pages(path: str) -> tuple[str, str] | None:
         if path == "/":
@@ -87,6 +87,6 @@ def _handler(pages: Callable[[str], tuple[str, str] | None]) -> type[BaseHTTPReq
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing: a request every two seconds is no news."""
+            """Says nothing: a request every two seconds is not news."""
 
     return Handler
