@@ -22,6 +22,24 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"headscribe {version('headscribe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Searches for short Python programs that reproduce the attention heads of language models."""
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Run = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)]

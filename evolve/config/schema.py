@@ -14,7 +14,7 @@ import configs
 from evolve.config.llm import Llm
 from evolve.config.section import Count, Section
 from evolve.config.texts import TextSource, TextSources
-from fitness.errors import UserError, nearest
+from fitness.errors import UserError, closest, nearest
 from fitness.models.source import Device, Dtype, ModelSource, locate
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
@@ -239,7 +239,9 @@ def find_config(name: str) -> Path:
     if preset.is_file() and path.parent in (Path(), Path("configs")):
         return preset
     presets = sorted(file.stem for file in PRESETS.glob("*.yaml"))
-    raise UserError(f"no configuration {name!r}; give a YAML file or a preset: {', '.join(presets)}")
+    meant = closest(path.stem, presets, least=0.7)
+    asked = f"did you mean {meant!r}? " if meant else ""
+    raise UserError(f"no configuration {name!r}: {asked}give a YAML file or a preset: {', '.join(presets)}")
 
 
 class _PlainLoader(yaml.SafeLoader):
