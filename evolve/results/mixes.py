@@ -28,7 +28,7 @@ from fitness.scoring.packing import Packing
 READER = "library --mix"
 # Elements of predictions that are held at once, and about how many a mix is fitted on.
 HELD_ELEMENTS = 100_000_000
-FIT_ELEMENTS = 120_000
+FIT_ELEMENTS = 30_000
 SMALLEST_WEIGHT = 0.005
 
 
