@@ -84,8 +84,12 @@ def view(
 ) -> None:
     """Serve a live local page of the runs in a folder, until Ctrl-C."""
     from evolve.commands.view import view as view_command
+    from fitness.printable import printable
 
-    execute(lambda: view_command(folder, port, lambda address: typer.echo(address)), lambda _: [], as_json=False)
+    def tell(address: str) -> None:
+        typer.echo(printable(address))
+
+    execute(lambda: view_command(folder, port, tell), lambda _: [], as_json=False)
 
 
 @app.command()

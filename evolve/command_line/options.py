@@ -27,7 +27,9 @@ def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"headscribe {version('headscribe')}")
+        from fitness.printable import printable
+
+        typer.echo(printable(f"headscribe {version('headscribe')}"))
         raise typer.Exit
 
 
