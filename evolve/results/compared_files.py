@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,14 +78,7 @@ class Files:
 
 def read_files(run_dir: RunDir) -> Files:
     """Reads what there is."""
-
-    def read(name: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads(run_dir.file(name).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return {}
-
-    return Files(read("library.json"), read("transfer.json"), read("replacement.json"))
+    return Files(*(run_dir.read_json(name) for name in ("library.json", "transfer.json", "replacement.json")))
 
 
 def has_replaced(run_dir: RunDir, fractions: Sequence[float]) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 from archives.export import library_json
 from archives.table import ScoreTable
 from evolve.listeners import Listener
-from evolve.results.details import run_details
 from evolve.results.found import load_found, test_scorer
 from evolve.results.program_classes import with_classes
 from evolve.results.reduction import Criterion, reduce_found, write_library
+from evolve.results.report.details import run_details
 from evolve.results.status import LlmSpend, llm_spend
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.session import Session

@@ -53,6 +53,13 @@ class RunDir:
         """Any other file of the run."""
         return self.path / name
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The JSON object that a command left in a file of the run; empty where there is none that can be read."""
+        try:
+            return dict(json.loads(self.file(name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
     def open_store(self) -> Store:
         """The state, for reading, also while a campaign runs."""
         return Store(self.database, readonly=True)

@@ -39,7 +39,7 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
             return None
         config, store = run.load_config(), run.open_store()
         try:
-            return "text/html", render_report(store, config, read_status(run))
+            return "text/html", render_report(run, store, config, read_status(run))
         finally:
             store.close()
 
@@ -52,7 +52,7 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
 def live_page() -> str:
     """The page that lists the runs."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    style, script = part("report.css"), part("view.js")
+    style, script = part("report.css"), part("scripts/view.js")
     rules = policy(style=style, script=script) + "; connect-src 'self'"
     return environment.get_template("view.html").render(style=style, script=script, policy=rules)
 

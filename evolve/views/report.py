@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evolve.config import Config
-from evolve.results.ancestry import lineages, runner_ups
+from evolve.results.report.contents import report_contents
 from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.records import StepSummary
@@ -17,7 +17,7 @@ from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import highlighted
 from evolve.views.page import TEMPLATES, inert_json, part, policy
 from evolve.views.pictures import line_svg
-from evolve.views.words import duration, times, with_interval
+from evolve.views.words import duration, number, times, with_interval
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
@@ -28,7 +28,10 @@ PANELS = (
     ("difference", "prediction minus attention"),
     ("reference", "the head's reference"),
 )
-SCRIPTS = ("colours.js", "matrices.js", "report.js")
+SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "start")
+MEANS = ("mean_held_out", "mean_test")
+# Sizes of a library up to which a table shows each.
+DENSE = 10
 
 
 def write_report(run_dir: RunDir) -> Path:
@@ -40,7 +43,7 @@ def write_report(run_dir: RunDir) -> Path:
     config = run_dir.load_config()
     store = run_dir.open_store()
     try:
-        page = render_report(store, config, read_status(run_dir))
+        page = render_report(run_dir, store, config, read_status(run_dir))
     finally:
         store.close()
     path = run_dir.file("report.html")
@@ -48,7 +51,7 @@ def write_report(run_dir: RunDir) -> Path:
     return path
 
 
-def render_report(store: Store, config: Config, status: Status) -> str:
+def render_report(run_dir: RunDir, store: Store, config: Config, status: Status) -> str:
     """The page; sources and messages of programs are data and are escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -62,8 +65,9 @@ def render_report(store: Store, config: Config, status: Status) -> str:
         "highlighted": highlighted,
         "with_interval": with_interval,
     }
-    style, script = part("report.css"), part(*SCRIPTS)
+    style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
+    contents = report_contents(run_dir, store)
     return environment.get_template("report.html").render(
         config=config,
         not_stopped=NOT_STOPPED,
@@ -74,7 +78,9 @@ def render_report(store: Store, config: Config, status: Status) -> str:
         readings=store.readings(),
         details=details,
         progress=progress_svg(store.summaries()),
-        data=inert_json(explorer_data(store, details)),
+        data=inert_json(contents),
+        library=contents["library"],
+        coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,
         style=style,
         script=script,
@@ -110,22 +116,17 @@ def progress_svg(summaries: list[StepSummary]) -> str:
     return line_svg(series, "programs evaluated", "held-out IoU")
 
 
-def explorer_data(store: Store, details: dict[str, Any] | None) -> dict[str, Any]:
-    """What the page's script shows of heads; sources of the library's programs are in the page itself."""
-    heads = details["heads"] if details else {}
-    assignment = {label: head["program"] for label, head in heads.items()}
-    programs = [
-        {key: value for key, value in entry.items() if key != "source"} for entry in (details or {}).get("programs", [])
+def coverage_rows(curve: dict[str, list[float | None]]) -> list[list[str]]:
+    """Some sizes of a library as the cells of a table: all up to ten, then ever fewer."""
+    columns = ("k", "source_lines", "heads_within_epsilon_held_out", "heads_within_epsilon_test")
+    sizes = len(curve.get("k", []))
+    kept = [
+        size for size in range(1, sizes + 1) if size <= DENSE or size == sizes or size % (size // DENSE * DENSE) == 0
     ]
-    runners, sources = runner_ups(store, assignment)
-    return {
-        "heads": heads,
-        "programs": programs,
-        "matrices": (details or {}).get("matrices"),
-        "runners": runners,
-        "sources": sources,
-        "lineage": lineages(store, [entry["id"] for entry in programs]),
-    }
+    return [
+        [number(curve[name][size - 1], 3 if name not in columns[:2] else 0) for name in (*columns, *MEANS)]
+        for size in kept
+    ]
 
 
 def _shown(value: Any) -> Any:

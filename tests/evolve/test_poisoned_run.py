@@ -118,8 +118,9 @@ class Page(HTMLParser):
 
 
 TAGS = set(
-    "html head meta title style script noscript body header main section h1 h2 h3 p div b dl ol span table tr th td a "
-    "pre figure figcaption canvas button label select option input svg line text polyline".split()
+    "html head meta title style script noscript body header nav main section h1 h2 h3 p div b dl ol span table thead "
+    "tbody tr th td a pre figure figcaption canvas button label select option input details summary svg line text "
+    "polyline".split()
 )
 
 

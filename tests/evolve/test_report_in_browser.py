@@ -5,7 +5,9 @@ Needs Playwright's package and a Chromium of the system; `HEADSCRIBE_AXE=axe.min
 
 from __future__ import annotations
 
+import csv
 import http.client
+import json
 import os
 import re
 import shutil
@@ -136,6 +138,38 @@ def test_colour_and_order_are_switched(run_dir, opened):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.locator("#theme").click()
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_the_coverage_curve_is_switched_and_read_with_the_keys(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator("#coverage").scroll_into_view_if_needed()
+    before = page.locator("#coverage polyline").first.get_attribute("points")
+    page.locator("#coverage-of").select_option("source_lines")
+    page.locator("#coverage-by").select_option("source_lines")
+    assert page.locator("#coverage polyline").first.get_attribute("points") != before
+    page.locator("#coverage-of").select_option("mean")
+    page.locator("#coverage svg.chart").focus()
+    page.keyboard.press("ArrowRight")
+    first = next(csv.DictReader((run_dir / "coverage.csv").open()))
+    said = page.locator("#coverage .readout").inner_text()
+    assert said.startswith("held-out: 1 programs")
+    assert said.endswith(f"{float(first['mean_held_out']):.3g}")
+    page.locator("#coverage .entry", has_text="held-out").click()
+    assert page.locator("#coverage polyline").count() == 1
+
+
+def test_programs_are_sorted_by_what_they_are_worth_and_lead_to_their_heads(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator("#library th button", has_text="loss without it").click()
+    column = page.locator("#library table.programs th").all_inner_texts().index("loss without it")
+    losses = [float(text) for text in page.locator(f"#library .programs td:nth-child({column + 1})").all_inner_texts()]
+    assert losses == sorted(losses, reverse=True)
+    library = json.loads((run_dir / "library.json").read_text())
+    worth = [sum(entry["loss_without"].values()) / library["heads"] for entry in library["programs"]]
+    assert losses[0] == pytest.approx(max(worth), abs=1e-5)
+    link = page.locator("#library td.heads a").nth(1)
+    link.click()
+    assert page.locator("#head-name").inner_text().startswith(link.inner_text())
 
 
 def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):

@@ -1,22 +1,7 @@
 "use strict";
 // The heads of a run: a grid to choose from, and one head beside it. Everything stored is shown as text, never as HTML.
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
-const programs = new Map(data.programs.map((program) => [program.id, program]));
 const matrices = data.matrices;
-const labels = Object.keys(data.heads);
 const state = { head: labels[0], text: 0, at: null, pinned: null };
-
-function make(name, text, attributes = {}) {
-  const element = document.createElement(name);
-  if (text !== undefined && text !== null) element.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-}
-const number = (value, signed) => (typeof value !== "number" ? "unknown" : (signed && value > 0 ? "+" : "") + value.toFixed(3));
-function withInterval(value, interval, signed) {
-  return number(value, signed) + (Array.isArray(interval) ? ` (95 %: ${number(interval[0], signed)} to ${number(interval[1], signed)})` : "");
-}
 
 // Grid. What a colour stands for, its range, and how a head has it.
 const MODES = {
@@ -179,7 +164,6 @@ function listen() {
   byId("grid").addEventListener("click", (event) => { const button = event.target.closest(".head"); if (button) choose(button.dataset.head); });
   for (const id of ["colour", "order"]) byId(id).addEventListener("change", drawGrid);
   byId("find").addEventListener("input", () => { drawGrid(); drawHead(); });
-  byId("theme").addEventListener("click", () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; drawGrid(); drawPanels(); drawRow(); });
   if (!matrices) return;
   byId("text").addEventListener("change", (event) => { state.text = Number(event.target.value); state.pinned = null; drawHead(); });
   for (const name of Object.keys(NAMES)) {
@@ -196,16 +180,14 @@ function listen() {
     });
   }
 }
-function start() {
-  if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.dataset.theme = "dark";
-  byId("theme").hidden = false;
-  if (!labels.length) { byId("theme").addEventListener("click", () => { document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark"; }); return; }
+function drawHeads() {
   for (const [id, mode] of Object.entries(MODES)) byId("colour").append(make("option", mode.name, { value: id }));
   if (matrices) matrices.texts.forEach((text, i) => byId("text").append(make("option",
     `${text.domain}, ${text.split === "test" ? "test" : "held-out"}: ${text.tokens.slice(0, 6).join("").slice(0, 40)}${text.cut ? "\u2026" : ""}`, { value: i })));
-  const asked = decodeURIComponent(location.hash.slice(1));
-  if (labels.includes(asked)) state.head = asked;
+  const asked = () => decodeURIComponent(location.hash.slice(1));
+  if (labels.includes(asked())) state.head = asked();
   byId("explorer").hidden = false; byId("pictures").hidden = !matrices;
   listen(); drawGrid(); drawHead();
+  // Heads are linked to from elsewhere on the page.
+  addEventListener("hashchange", () => { if (labels.includes(asked())) { choose(asked()); byId("explorer").scrollIntoView(); } });
 }
-start();

@@ -9,7 +9,7 @@ from archives.classes import listed_words
 from archives.export import function_names
 from archives.gain import beyond_noise
 from archives.library import ReducedLibrary
-from evolve.results.matrices import run_matrices
+from evolve.results.report.matrices import run_matrices
 from fitness.models.attention import Attention
 from fitness.scoring.baselines import baselines
 from fitness.scoring.worker import WorkerSpec
@@ -26,7 +26,7 @@ def run_details(library: ReducedLibrary, spec: WorkerSpec, attention: Attention)
     Returns:
         `heads` (name -> `program`, `held_out`, `test`, `baseline_test`, `reference`, `reference_id`, `reference_test`,
         `gain`, `beyond_noise`, and intervals), `programs` (`id`, `name`, `heads`, `test`, `words`, `class`, `source`,
-        `measures`) and `matrices`, see `evolve.results.matrices`.
+        `measures`) and `matrices`, see `evolve.results.report.matrices`.
     """
     names = function_names(library)
     assert library.reference is not None

@@ -1,0 +1,55 @@
+"""All that the report's script shows, as plain values: heads, the library, and what other commands left in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evolve.results.report.ancestry import lineages, runner_ups
+from evolve.results.report.library import library_view
+from evolve.store import Store
+from evolve.store.run_dir import RunDir
+from fitness.errors import UserError
+
+
+def report_contents(run_dir: RunDir, store: Store) -> dict[str, Any]:
+    """Plain values; sources of the library's programs are left out, as they stand in the page itself.
+
+    Returns:
+        `heads`, `programs` and `matrices` as `evolve.results.report.details` kept them, empty or None before a campaign
+        has ended; `runners`, `sources` and `lineage`; `library`.
+
+    Raises:
+        UserError: where a file of the run is not as headscribe writes it.
+    """
+    details = store.meta("details") or {}
+    heads = details.get("heads", {})
+    programs = [
+        {key: value for key, value in entry.items() if key != "source"} for entry in details.get("programs", [])
+    ]
+    ids = [entry["id"] for entry in programs]
+    runners, sources = runner_ups(store, {label: head["program"] for label, head in heads.items()})
+    with as_written(run_dir):
+        library = library_view(run_dir, ids, len(heads))
+    return {
+        "heads": heads,
+        "programs": programs,
+        "matrices": details.get("matrices"),
+        "runners": runners,
+        "sources": sources,
+        "lineage": lineages(store, ids),
+        "library": library,
+    }
+
+
+@contextmanager
+def as_written(run_dir: RunDir) -> Iterator[None]:
+    """Where what is read of a run's files inside is not as it should be, says so in a `UserError`."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{run_dir.path}: a JSON or CSV file in it is not as headscribe writes it ({error!r}); "
+            "let the command that wrote it write it again, or remove it"
+        ) from None

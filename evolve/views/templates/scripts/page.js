@@ -1,0 +1,56 @@
+"use strict";
+// What all sections of the report share: the run's numbers, elements, numbers as people read them, tables that sort.
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const programs = new Map(data.programs.map((program) => [program.id, program]));
+const labels = Object.keys(data.heads);
+
+function make(name, text, attributes = {}) {
+  const element = document.createElement(name);
+  if (text !== undefined && text !== null) element.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+const known = (value) => typeof value === "number";
+const number = (value, signed, digits = 3) => (!known(value) ? "unknown" : (signed && value > 0 ? "+" : "") + value.toFixed(digits));
+function withInterval(value, interval, signed) {
+  return number(value, signed) + (Array.isArray(interval) ? ` (95 %: ${number(interval[0], signed)} to ${number(interval[1], signed)})` : "");
+}
+
+// What is drawn only once it comes near the window, or is printed; and again where the width or the theme changes.
+const waiting = new Map();
+const drawn = new Map();
+const nearby = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) drawNow(entry.target);
+}, { rootMargin: "800px" });
+function drawNow(element) {
+  const draw = waiting.get(element);
+  if (!draw) return;
+  waiting.delete(element); nearby.unobserve(element); drawn.set(element, draw);
+  draw();
+}
+function whenSeen(element, draw) { if (element) { waiting.set(element, draw); nearby.observe(element); } }
+addEventListener("beforeprint", () => [...waiting.keys()].forEach(drawNow));
+let resizing = null;
+addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => drawn.forEach((draw) => draw()), 150); });
+
+// A table whose columns sort by a click on their name; what a cell is sorted by stands in its data-by, else in its text.
+function sortable(table) {
+  const names = [...table.tHead.rows[0].cells];
+  names.forEach((name, column) => {
+    const button = make("button", name.textContent, { type: "button", class: "sort" });
+    name.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const up = name.getAttribute("aria-sort") === "descending";
+      for (const other of names) other.removeAttribute("aria-sort");
+      name.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const value = (row) => row.cells[column].dataset.by ?? row.cells[column].textContent;
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)], [m, n] = [parseFloat(x), parseFloat(y)];
+        return Number.isNaN(m) || Number.isNaN(n) ? String(y).localeCompare(String(x)) : n - m;
+      };
+      const rows = [...table.tBodies[0].rows].sort(order);
+      table.tBodies[0].replaceChildren(...(up ? rows.reverse() : rows));
+    });
+  });
+}

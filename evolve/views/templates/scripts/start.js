@@ -1,0 +1,13 @@
+"use strict";
+// Theme and sections, in the order of the page.
+function listenToTheme() {
+  const root = document.documentElement.dataset;
+  if (matchMedia("(prefers-color-scheme: dark)").matches) root.theme = "dark";
+  byId("theme").hidden = false;
+  byId("theme").addEventListener("click", () => {
+    root.theme = theme() === "dark" ? "light" : "dark";
+    if (labels.length) { drawGrid(); drawPanels(); drawRow(); }
+  });
+}
+listenToTheme();
+if (labels.length) { drawHeads(); drawLibrary(); }
