@@ -1,9 +1,9 @@
 "use strict";
 // The library: what each size of it covers, and what each further program of a mix is worth.
 const COVERED = {
-  heads_within_epsilon: { name: "share of heads within epsilon of their best", low: 0, high: 1 },
+  heads_within_epsilon: { name: "share of heads within epsilon of their best", axis: "share of heads", low: 0, high: 1 },
   mean: { name: "mean IoU", low: 0 },
-  excess: { name: "excess over the best single program", low: 0 },
+  excess: { name: "excess over the best single program", axis: "excess IoU", low: 0 },
   source_lines: { name: "lines of source", low: 0 },
 };
 function drawLibrary() {
@@ -14,7 +14,7 @@ function drawLibrary() {
       const id = byId("coverage-of").value, across = byId("coverage-by").value, splits = id === "source_lines" ? ["source_lines"] : [`${id}_held_out`, `${id}_test`];
       return {
         label: `${COVERED[id].name} by ${across === "k" ? "number of programs" : "lines of source"}`,
-        x: { name: across === "k" ? "programs in the library" : "lines of source", low: 0 }, y: COVERED[id],
+        x: { name: across === "k" ? "programs in the library" : "lines of source", low: 0 }, y: { ...COVERED[id], name: COVERED[id].axis ?? COVERED[id].name },
         series: splits.map((column) => ({ name: column.endsWith("_test") ? "test" : column.endsWith("held_out") ? "held-out" : "lines",
           points: curve[column].map((y, i) => ({ x: curve[across][i], y, says: `${curve.k[i]} programs, ${curve.source_lines[i] ?? "unknown"} lines: ${short(y)}` })).filter((p) => known(p.x) && known(p.y)) })),
       };
