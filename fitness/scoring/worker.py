@@ -24,6 +24,7 @@ from fitness.scoring.agreement import same_weights
 from fitness.scoring.contract import to_predictions, waste
 from fitness.scoring.descriptors import describe
 from fitness.scoring.fit_view import FitView
+from fitness.scoring.growth import may_grow
 from fitness.scoring.held_out_words import own_words
 from fitness.scoring.iou import Across, fitness, iou_by_text
 from fitness.scoring.packing import Packing
@@ -273,6 +274,7 @@ def worker(spec: WorkerSpec) -> Worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             end_with_parent()
         one_thread_for_good()
+        may_grow()
     return Worker(spec)
 
 

@@ -1,12 +1,17 @@
 import os
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fitness.errors import UserError
+from fitness.scoring.growth import may_grow
 from fitness.scoring.pool import ATTEMPTS, Pool, split_evenly
+
+KEPT = []
 
 
 def square_after_dying_once(number, marker):
@@ -38,6 +43,22 @@ def test_tasks_that_kill_every_worker_are_given_up():
     with pytest.raises(BrokenProcessPool):
         Pool(2, on_incident=incidents.append).run([(die, ()), (die, ())])
     assert len(incidents) == ATTEMPTS
+
+
+def keep(megabytes):
+    """Keeps so much more memory; gives the process, after long enough for loky to look at it again."""
+    may_grow()
+    KEPT.append(np.ones(megabytes * 1_000_000 // 8))
+    time.sleep(1.2)
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_a_worker_that_grows_is_kept():
+    pytest.importorskip("psutil")  # without it, loky looks at no worker's memory
+    pool = Pool(2)
+    first, *later = ({*pool.run([(keep, (200,)), (keep, (200,))])} for _ in range(4))
+    assert all(found <= first for found in later)
 
 
 def test_an_unknown_backend_is_refused_with_those_known():
