@@ -1,4 +1,4 @@
-"""The configuration of a campaign: read from YAML, overridden with `a.b=c`, validated once."""
+"""The configuration of a campaign: its keys, their defaults, and what must hold between them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-import configs
 from evolve.config.llm import Llm
 from evolve.config.section import Count, Section
 from evolve.config.texts import TextSource, TextSources
-from fitness.errors import UserError, closest, nearest
+from fitness.errors import nearest
 from fitness.models.source import Device, Dtype, ModelSource, locate
 from fitness.own import is_own
 from fitness.scoring.descriptors import DESCRIPTORS
@@ -22,8 +20,6 @@ from fitness.scoring.iou import Across
 from fitness.text.sources import TextsBy
 from operators.registry import LLM_OPERATORS, OFFLINE_OPERATORS
 
-MOST_BYTES = 1 << 20
-PRESETS = Path(configs.__file__).parent
 # What a campaign of one domain is checked on: the first that is not its own.
 CHECKS = ("python-docs", "stories")
 # Tables that are fitted abroad are scored on texts that they were not fitted on.
@@ -224,114 +220,3 @@ class Config(Section):
     def digest(self) -> str:
         """Hash of the whole configuration."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def find_config(name: str) -> Path:
-    """A file, or a preset by name.
-
-    Raises:
-        UserError: where there is neither.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    preset = PRESETS / f"{path.stem}.yaml"
-    if preset.is_file() and path.parent in (Path(), Path("configs")):
-        return preset
-    presets = sorted(file.stem for file in PRESETS.glob("*.yaml"))
-    meant = closest(path.stem, presets, least=0.7)
-    asked = f"did you mean {meant!r}? " if meant else ""
-    raise UserError(f"no configuration {name!r}: {asked}give a YAML file or a preset: {', '.join(presets)}")
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Plain values alone: a few aliases of aliases are a document without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """A node; refuses aliases."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read in configurations; write the value out")
-        return super().compose_node(parent, index)
-
-
-def read_settings(name: str) -> dict[str, Any]:
-    """The settings that a configuration file or preset holds, not validated yet.
-
-    Raises:
-        UserError: for a missing file, and one that is not YAML or holds no keys.
-    """
-    path = find_config(name)
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path} is longer than {MOST_BYTES} bytes, which no configuration is")
-        data = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path} must hold keys such as `model:` and `texts:`")
-    return data
-
-
-def load_config(name: str, overrides: list[str] | None = None) -> Config:
-    """Reads a configuration file or preset and applies overrides of the form `a.b=c`.
-
-    Raises:
-        UserError: for a missing file, bad YAML, unknown key or value out of range, with the place and what is right.
-    """
-    data = read_settings(name)
-    for override in overrides or []:
-        _override(data, override)
-    return parse_config(data, str(find_config(name)))
-
-
-def parse_config(data: dict[str, Any], origin: str) -> Config:
-    """Validates plain values.
-
-    Raises:
-        UserError: naming every wrong key in one line.
-    """
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
-        raise UserError(f"{origin}: {problems}") from None
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set wants key=value, such as stop.max_programs=500; got {override!r}")
-    *sections, last = key.split(".")
-    for section in sections:
-        child = data.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise UserError(f"--set {override}: {section} is not a section")
-        data = child
-    try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        data[last] = value
-
-
-def _explain(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(problem["loc"][:-1])
-        return f"unknown key {place!r}{nearest(str(problem['loc'][-1]), known)}"
-    if problem["type"] == "missing":
-        return f"missing key {place!r}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
-
-
-def _fields_at(place: tuple[Any, ...]) -> list[str]:
-    section: type[BaseModel] = Config
-    for part in place:
-        if isinstance(part, int):
-            continue
-        annotation: Any = section.model_fields[part].annotation
-        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else arguments[0]
-    return list(section.model_fields)

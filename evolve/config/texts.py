@@ -56,4 +56,9 @@ def _as_written(sources: tuple[TextSource, ...]) -> Any:
     return entries[0] if len(entries) == 1 else entries
 
 
-TextSources = Annotated[tuple[TextSource, ...], BeforeValidator(_as_sources), PlainSerializer(_as_written)]
+_Written = str | TextSource | list[str | TextSource]
+TextSources = Annotated[
+    tuple[TextSource, ...],
+    BeforeValidator(_as_sources, json_schema_input_type=_Written),
+    PlainSerializer(_as_written),
+]

@@ -23,20 +23,26 @@ def test_overrides_reach_into_sections(config_file):
     [
         ("modle=x", "unknown key 'modle'; did you mean 'model'"),
         ("splits.heldout=3", "unknown key 'splits.heldout'; did you mean 'held_out'"),
-        ("splits.fit=0", "splits.fit: Input should be greater than or equal to 1"),
+        ("splits.fit=0", "--set splits.fit=0: must be a whole number, 1 or more; got 0"),
         ("operators={twaek: 1}", "unknown operator 'twaek'; did you mean 'tweak'"),
         ("operators={tweak: 0}", "at least one operator a share above 0"),
         ("operators={mutate: 1}", "operator 'mutate' needs llm.models"),
         ("search.descriptors=[reech]", "unknown descriptor 'reech'; did you mean 'reach'"),
         ("stop={}", "set at least one of max_programs"),
-        ("stop.target_iou=2", "stop.target_iou: Input should be less than or equal to 1"),
+        ("stop.target_iou=2", "--set stop.target_iou=2: must be a number above 0, at most 1; got 2"),
         ("llm.models=[{modell: a}]", "unknown key 'llm.models.0.modell'; did you mean 'model'"),
         ("texts=[{source: stories, colum: a}]", "unknown key 'texts.0.colum'; did you mean 'column'"),
         ("texts=[stories, {source: other, domain: stories}]", "name the domain 'stories' twice"),
         ("transfer=stories", "name the domain 'stories' twice"),
-        ("texts=[]", "texts: Value should have at least 1 item"),
-        ("texts_by=word", "texts_by: Input should be 'blank_line' or 'line'"),
+        ("texts=[]", "--set texts=[]: must be a list of at least 1; got []"),
+        ("texts_by=word", "must be 'blank_line' or 'line'; got 'word'"),
         ("seed", "--set wants key=value"),
+        ("seed=seven", "--set seed=seven: must be a whole number, 0 or more; got 'seven'"),
+        ("splits=5", "--set splits=5: must be a section with keys of fit, held_out, test; got 5"),
+        ("model=7", "--set model=7: must be text; got 7"),
+        ("temperature=1", "unknown key 'temperature'; did you mean 'llm.models.0.temperature'?"),
+        ("max_programs=9", "unknown key 'max_programs'; did you mean 'stop.max_programs'?"),
+        ("colour=red", "unknown key 'colour'; known: model, "),
         ("model.a=1", "model is not a section"),
     ],
 )
@@ -45,6 +51,26 @@ def test_what_is_wrong_is_named_with_what_would_be_right(config_file, override, 
         load_config(str(config_file), [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_is_looked_for_where_it_was_made(config_file):
+    config_file.write_text(GOOD + "splits: {fit: few}\nllm: {models: [{model: a}]}\n")
+    with pytest.raises(UserError) as caught:
+        load_config(str(config_file), ["seed=x", "llm.models.0.temperature=hot"])
+    in_the_file, _, by_options = str(caught.value).partition("; --set ")
+    assert in_the_file == f"{config_file}: splits.fit: must be a whole number, 1 or more; got 'few'"
+    assert "config" not in by_options
+    assert "llm.models.0.temperature=hot: must be a number, 0 or more; got 'hot'" in by_options
+    with pytest.raises(UserError, match=r"^preset quickstart with --set operators=\{mutate: 1\}: operator 'mutate'"):
+        load_config("quickstart", ["operators={mutate: 1}"])
+
+
+def test_an_entry_of_a_list_is_set_by_its_number(config_file):
+    config_file.write_text(GOOD + "llm: {models: [{model: a}, {model: b}]}\n")
+    models = load_config(str(config_file), ["llm.models.1.temperature=0.5"]).llm.models
+    assert [model.temperature for model in models] == [None, 0.5]
+    with pytest.raises(UserError, match="'2' is no entry of a list; entries are counted from 0, known: 0 to 1"):
+        load_config(str(config_file), ["llm.models.2.temperature=0.5"])
 
 
 def test_a_missing_key_is_named(tmp_path):
