@@ -118,7 +118,7 @@ def placement(source: ModelSource, config: PreTrainedConfig) -> dict[str, Any]:
     quantised, device = quantised_by(config) is not None, device_of(source)
     if source.device_map is not None:
         if not _has_accelerate():
-            raise UserError("model: device_map needs `pip install headscribe[accelerate]`")
+            raise UserError("model: device_map needs pip install 'headscribe[accelerate]'")
         place: dict[str, Any] = {"device_map": source.device_map}
     else:
         # Quantised weights are made on the device where they stay.

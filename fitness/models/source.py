@@ -101,7 +101,7 @@ def locate(
     """
     found = _find(model, revision)
     if found.gguf and not _has_gguf():
-        raise UserError(f"model: reading {found.gguf} needs `pip install headscribe[gguf]`")
+        raise UserError(f"model: reading {found.gguf} needs pip install 'headscribe[gguf]'")
     return replace(found, dtype=dtype, device=device, device_map=device_map)
 
 

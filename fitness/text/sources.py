@@ -66,7 +66,7 @@ def read_texts(
         texts = read_standard_library(source)
     elif path.is_file():
         texts = _read_file(path, texts_by, column)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix not in (".txt", *READERS):
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix.lower() not in (".txt", *READERS):
         texts = _read_hub(source, column, config, split, rows or HUB_ROWS)
     else:
         raise UserError(f"texts: no file {source!r}; {CHOICES}")
@@ -78,7 +78,7 @@ def read_texts(
 
 
 def _read_file(path: Path, texts_by: TextsBy, column: str | None) -> Iterator[str]:
-    reader = READERS.get(path.suffix)
+    reader = READERS.get(path.suffix.lower())
     if reader is None and column is not None:
         raise UserError(f"texts: {path} has no columns; leave `column` out, or give one of {', '.join(READERS)}")
     try:
@@ -150,7 +150,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise UserError(f"texts: reading {path} needs `pip install headscribe[tasks]`") from None
+        raise UserError(f"texts: reading {path} needs pip install 'headscribe[tasks]'") from None
     try:
         for batch in parquet.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
@@ -161,6 +161,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 READERS: dict[str, Callable[[Path], Iterator[Any]]] = {
     ".json": _json_rows,
     ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
     ".csv": _csv_rows,
     ".parquet": _parquet_rows,
 }
@@ -170,7 +171,7 @@ def _read_hub(name: str, column: str | None, config: str | None, split: str, row
     try:
         import datasets
     except ImportError:
-        raise UserError(f"texts: reading {name} from the hub needs `pip install headscribe[tasks]`") from None
+        raise UserError(f"texts: reading {name} from the hub needs pip install 'headscribe[tasks]'") from None
     try:
         found = list(datasets.load_dataset(name, config, split=split, streaming=True).take(rows))
     except Exception as error:  # the hub client raises many kinds, all of which mean the same here

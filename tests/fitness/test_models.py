@@ -92,7 +92,7 @@ def test_a_model_of_which_a_part_stays_on_disk_is_captured_the_same(llama, tmp_p
 
 def test_a_device_map_needs_accelerate(llama, monkeypatch):
     monkeypatch.setattr(loading, "_has_accelerate", lambda: False)
-    with pytest.raises(UserError, match=r"pip install headscribe\[accelerate\]"):
+    with pytest.raises(UserError, match=r"pip install 'headscribe\[accelerate\]'"):
         load_model(locate(llama, device_map="auto"))
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_gguf_file_is_refused(tmp_path):
 def test_gguf_needs_its_extra(tmp_path, monkeypatch):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr("fitness.models.source._has_gguf", lambda: False)
-    with pytest.raises(UserError, match=r"pip install headscribe\[gguf\]"):
+    with pytest.raises(UserError, match=r"pip install 'headscribe\[gguf\]'"):
         locate(str(tmp_path / "model.gguf"))
 
 

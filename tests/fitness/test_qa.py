@@ -83,7 +83,7 @@ def test_unknown_tasks_and_limits_are_refused(tmp_path):
 
 def test_hub_tasks_need_their_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match=r"pip install headscribe\[tasks\]"):
+    with pytest.raises(UserError, match=r"pip install 'headscribe\[tasks\]'"):
         read_questions("copa")
 
 

@@ -41,6 +41,13 @@ def test_a_bad_corpus_is_named(tmp_path, name, content, message):
         read_texts(str(path))
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.JSONL", "a.ndjson"])
+def test_lines_of_json_are_a_text_each_whatever_the_name_says_of_it(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('{"text": "One."}\n{"text": "Two."}\n')
+    assert read_texts(str(path)) == ["One.", "Two."]
+
+
 def test_a_missing_corpus_says_what_would_do(tmp_path):
     with pytest.raises(UserError, match=r"no file .*give a \.txt, \.json, \.jsonl, \.csv or \.parquet file"):
         read_texts(str(tmp_path / "none.txt"))

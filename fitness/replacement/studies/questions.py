@@ -144,7 +144,7 @@ def _read_hub(name: str, limit: int | None) -> list[Question]:
     try:
         import datasets
     except ImportError:
-        raise UserError(f"tasks: reading {name} from the hub needs `pip install headscribe[tasks]`") from None
+        raise UserError(f"tasks: reading {name} from the hub needs pip install 'headscribe[tasks]'") from None
     task = HUB_TASKS[name]
     try:
         rows = datasets.load_dataset(task.path, task.config, split="validation")
