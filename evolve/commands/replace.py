@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evolve.results.compared_files import read_files
 from evolve.results.replaceable import open_replaceable
 from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
 
 # Everything measured so far: an interrupted command, or one of other fractions, resumes from it.
 KEPT = "replacement.partial.jsonl"
+WRITTEN = "replacement.json"
 
 
 def replace(
@@ -26,6 +28,8 @@ def replace(
 ) -> dict[str, Any]:
     """Measures replacement on the test texts of a run and writes `replacement.json`.
 
+    Stages that are not asked for stay in the file as an earlier command left them, where the library is still the same.
+
     Args:
         path: a finished run.
         fractions: shares of the heads in [0, 1]; None is a few.
@@ -35,7 +39,7 @@ def replace(
         only: the stages wanted, of `fractions`, `layers`, `heads` and `order`; None is all.
 
     Returns:
-        What `--json` prints: `perplexity` with `original` and `by_fraction`, and the rest of docs/replacement.md.
+        What was measured: `perplexity` with `original` and `by_fraction`, and the rest of docs/replacement.md.
 
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
@@ -67,5 +71,14 @@ def replace(
         except KeyboardInterrupt:
             stages.console.print(f"what was measured is in {run.run_dir.file(KEPT)}; the same command resumes from it")
             raise
-    write_atomically(run.run_dir.file("replacement.json"), json.dumps(result, indent=1) + "\n")
+    result["digest"] = run.digest
+    file = run.run_dir.file(WRITTEN)
+    write_atomically(file, json.dumps(beside_earlier(result, read_files(run.run_dir).replacement), indent=1) + "\n")
     return result
+
+
+def beside_earlier(result: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """A result with the stages that an earlier one has beyond it, where both are of one model, texts and programs."""
+    if earlier.get("digest") != result["digest"]:
+        return result
+    return {**earlier, **result, "perplexity": {**earlier["perplexity"], **result["perplexity"]}}

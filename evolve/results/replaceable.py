@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +44,13 @@ class Replaceable:
     explanation: HeadPrograms
     texts: SplitTexts
     attention: str
+
+    @property
+    def digest(self) -> str:
+        """Hash of the model, the texts, the seed and each head's program: of equal ones, results stand side by side."""
+        programs = {head.label: program.id for head, program in self.explanation.assignment.items()}
+        parts = json.dumps([self.attention, self.config.seed, programs], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
     def sandbox(self) -> Sandbox:
         """An empty sandbox with the run's limits."""

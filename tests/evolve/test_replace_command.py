@@ -8,6 +8,8 @@ import time
 import pytest
 from campaigns import ROOT, SMALL
 
+from evolve.commands.replace import beside_earlier
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, attention_cache):
@@ -59,9 +61,24 @@ def test_only_some_stages_are_measured_and_shown(finished, headscribe):
     found = json.loads(headscribe("replace", finished, "--only", "layers", "--json").stdout)
     assert "per_layer" in found
     assert not {"per_head", "least_cost"} & set(found)
+    heads = json.loads(
+        headscribe("replace", finished, "--only", "heads", "--measure-heads", "1", "--pairs", "0", "--json").stdout
+    )
+    written = json.loads((finished / "replacement.json").read_text())
+    assert written == {**written, **heads, "perplexity": {**written["perplexity"], **heads["perplexity"]}}
+    assert written["per_layer"] == found["per_layer"]
     refused = headscribe("replace", finished, "--only", "haeds", check=False)
     assert refused.returncode == 2
     assert "choose of fractions, layers, heads, order" in refused.stderr
+
+
+def test_results_of_another_library_are_not_kept_beside_new_ones():
+    earlier = {"digest": "a", "per_layer": [1], "perplexity": {"original": 9.0, "by_fraction": [2]}}
+    new = {"digest": "a", "per_head": [3], "perplexity": {"original": 9.0}}
+    both = {"per_layer": [1], "per_head": [3], "perplexity": {"original": 9.0, "by_fraction": [2]}, "digest": "a"}
+    assert beside_earlier(new, earlier) == both
+    assert beside_earlier(new, {**earlier, "digest": "b"}) == new
+    assert beside_earlier(new, {}) == new
 
 
 def test_tasks_are_answered_under_the_same_conditions(finished, headscribe, tmp_path):
