@@ -61,7 +61,7 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     from fitness.printable import printable
 
     log_to_stderr()
-    for noisy in ("httpx", "openai", "transformers", "datasets"):
+    for noisy in ("httpx", "openai", "transformers", "datasets", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         value = command()

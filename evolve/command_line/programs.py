@@ -19,7 +19,9 @@ def library(
     threshold: Annotated[float | None, typer.Option(help="Cover heads at this IoU or more.")] = None,
     size: Annotated[int | None, typer.Option(help="The best mean with this many programs.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Ask a solver for the optimum, or a bound.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to write (default: the run, or library/).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write (default: the run; tables and several runs are shown only).")
+    ] = None,
     plots: Annotated[bool, typer.Option("--plots", help="Draw coverage, ECDF and excess (extra `plots`).")] = False,
     mix: Annotated[int | None, typer.Option(help="Let up to so many programs predict a head together.")] = None,
     texts: Annotated[list[str] | None, typer.Option(help="With --mix: texts of another domain; repeatable.")] = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evolve.results.prompts.calls import PromptTable, prompts_of
-from evolve.results.prompts.trial import Trial, compare_templates
+from evolve.results.prompts.trial import Trial, compare_templates, read_template
 from evolve.store.run_dir import RunDir
 from evolve.views.consent import ask_for_keys
 from evolve.views.stages import StageConsole, print_confinement
@@ -31,6 +31,9 @@ def compare_prompts(templates: tuple[Path, Path], runs: Sequence[Path], *, opera
     if len(runs) != 1:
         raise UserError("prompts --compare works on one run")
     run_dir = RunDir(runs[0])
+    # A file that is not there is said before anybody is asked about keys.
+    for template in templates:
+        read_template(template)
     with StageConsole() as stages:
         config = run_dir.load_config()
         print_confinement(stages.console, config)

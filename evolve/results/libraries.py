@@ -42,7 +42,7 @@ class Made:
 
     Attributes:
         library: the library.
-        files: what was written.
+        files: what was written; empty where nobody said where to.
         comparison: of the two runs that were given, where both are finished; else None.
     """
 
@@ -83,16 +83,18 @@ def make_library(
     Args:
         paths: run directories, or CSV score tables.
         criterion: what the library must reach; nothing set is the run's own epsilon.
-        out: folder to write to; None is the run, or `library/` where there are several.
+        out: folder to write to; None is the run, and nowhere for several runs and for tables.
         plots: draw the curves as well (extra `plots`).
         listener: told how it goes.
 
     Raises:
-        UserError: for paths that hold neither runs nor tables, or a mixture of both.
+        UserError: for paths that hold neither runs nor tables, or a mixture of both; for plots with nowhere to go.
     """
+    target = out or (paths[0] if len(paths) == 1 and paths[0].suffix != ".csv" else None)
+    if plots and target is None:
+        raise UserError("library --plots: say with --out where the pictures of tables or several runs go")
     library, points, agree = reduce_paths(paths, criterion, listener)
-    target = out or (paths[0] if len(paths) == 1 and paths[0].suffix != ".csv" else Path("library"))
-    files = write_library(library, points, target, plots=plots, agree=agree)
+    files = write_library(library, points, target, plots=plots, agree=agree) if target else []
     comparison = None
     if len(paths) == 2 and all((path / "library.json").is_file() for path in paths):
         before, after = (read_library_json(path / "library.json") for path in paths)

@@ -20,10 +20,12 @@ from evolve.config import Config, parse_config, read_settings
 from evolve.listeners import Listener
 from evolve.store.database import FILE, Store
 from evolve.store.records import StepSummary
-from fitness.errors import UserError
+from fitness.errors import UserError, closest
 from fitness.text.corpus import Splits
 
 STAGE_EVERY_SECONDS = 10.0
+# The most runs that are named where none was given.
+MOST_NAMED = 3
 # Set to "degraded" by who wants to run the programs of a run directory without the kernel's confinement.
 SANDBOX_VARIABLE = "HEADSCRIBE_SANDBOX"
 
@@ -61,7 +63,13 @@ class RunDir:
             return {}
 
     def open_store(self) -> Store:
-        """The state, for reading, also while a campaign runs."""
+        """The state, for reading, also while a campaign runs.
+
+        Raises:
+            UserError: where the directory holds no run, or its state cannot be read.
+        """
+        if not self.database.exists():
+            raise _no_run(self.path, FILE)
         return Store(self.database, readonly=True)
 
     def load_config(self) -> Config:
@@ -71,7 +79,7 @@ class RunDir:
             UserError: where the directory holds no run.
         """
         if not self.config.is_file():
-            raise UserError(f"{self.path} is not a run directory: there is no config.yaml in it")
+            raise _no_run(self.path, self.config.name)
         return parse_config(read_settings(str(self.config)), str(self.config))
 
     def load_config_to_run(self) -> Config:
@@ -103,6 +111,20 @@ class RunDir:
             probe.unlink()
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another --run-dir") from None
+
+
+def _no_run(path: Path, missing: str) -> UserError:
+    """What to say of a path that is not a run directory: the one that was meant, where it can be seen."""
+    if path.is_file():
+        meant = f"; did you mean {path.parent}?" if (path.parent / FILE).is_file() else "; give the folder of a run"
+        return UserError(f"{path} is a file, not a run directory{meant}")
+    folder = path if path.is_dir() else path.parent
+    runs = [file.parent for file in sorted(folder.glob(f"*/{FILE}"))] if folder.is_dir() else []
+    near = None if path.is_dir() else closest(path.name, [run.name for run in runs])
+    known = [folder / near] if near else runs
+    meant = f"; did you mean {' or '.join(str(run) for run in known[:MOST_NAMED])}?" if known else ""
+    why = f"there is no {missing} in it" if path.is_dir() else "there is no such folder"
+    return UserError(f"{path} is not a run directory: {why}{meant}")
 
 
 class RunLock:

@@ -20,7 +20,7 @@ def render(made: Made) -> list[RenderableType]:
     library = made.library
     lines: list[RenderableType] = [_members(library)]
     if len(library.members) > MEMBERS_SHOWN:
-        lines.append(f"... and {len(library.members) - MEMBERS_SHOWN} more in library.json")
+        lines.append(f"... and {len(library.members) - MEMBERS_SHOWN} more{' in library.json' * bool(made.files)}")
     reduction = library.reduction
     proven = "proven the fewest" if reduction.optimal else f"at least {reduction.lower_bound} are needed"
     covered = int(reduction.covered.sum())
@@ -34,7 +34,7 @@ def render(made: Made) -> list[RenderableType]:
     missing = library.missing
     if missing.pairs_missing:
         lines.append(f"{missing.pairs_missing} of {missing.pairs} pairs were not scored and cover nothing")
-    lines += [f"wrote {escape(str(file))}" for file in made.files]
+    lines += [f"wrote {escape(str(file))}" for file in made.files] or ["--out DIR writes it"]
     return lines + ([escape(str(made.comparison))] if made.comparison else [])
 
 

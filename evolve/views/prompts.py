@@ -17,7 +17,9 @@ def render(found: PromptTable) -> list[RenderableType]:
     """One row for each template version, operator and model, and the kinds of their failures."""
     rows = found.rows
     if not rows:
-        return ["no LLM calls in these runs"]
+        return [
+            "no LLM was asked in these runs: `llm.models` and a share for fresh, mutate or crossover make one be asked"
+        ]
     table = Table(title="95 % intervals in brackets", title_justify="left")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("prompt", "model") else "right")

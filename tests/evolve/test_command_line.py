@@ -1,10 +1,42 @@
 """What the command line says of itself, and to a slip of the pen."""
 
+import json
+import logging
 from importlib.metadata import version
 
+import pytest
 from typer.testing import CliRunner
 
 from evolve.cli import app
+from evolve.command_line.options import execute
+from evolve.config import load_config
+from evolve.store import Store
+from evolve.store.run_dir import RunDir
+
+TABLE = "layer,head,program_idx,sentence_idx,iou_score\n" + "".join(
+    f"0,{head},{program},{text},{0.5 + 0.1 * (head == program)}\n"
+    for head in range(2)
+    for program in range(3)
+    for text in range(4)
+)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run that has just begun: its configuration and an empty state."""
+    run = RunDir(tmp_path / "runs" / "first")
+    run.path.mkdir(parents=True)
+    run.save_config(load_config("quickstart"))
+    Store(run.database, create=True, meta={}).close()
+    return run
+
+
+def refused(*arguments):
+    """What stderr says of a command that the user must change."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr
 
 
 def test_the_version_is_said():
@@ -24,3 +56,43 @@ def test_a_file_that_is_not_there_is_answered_with_what_would_be_right():
     assert result.exit_code == 2
     assert "did you mean" not in result.stderr
     assert "give a YAML file or a preset:" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "report", "prompts", "compare"])
+def test_a_file_of_a_run_is_answered_with_the_run(begun, command):
+    assert f"did you mean {begun.path}?" in refused(command, begun.config)
+
+
+def test_a_folder_of_runs_and_a_misspelt_run_are_answered_with_what_is_there(begun):
+    assert f"no config.yaml in it; did you mean {begun.path}?" in refused("status", begun.path.parent)
+    misspelt = begun.path.with_name("frist")
+    assert f"there is no such folder; did you mean {begun.path}?" in refused("status", misspelt)
+
+
+def test_prompts_that_are_not_there_are_named_before_anything_else(begun, tmp_path):
+    missing = tmp_path / "A.md"
+    told = refused("prompts", begun.path, "--compare", missing, tmp_path / "B.md")
+    assert f"cannot read {missing}: No such file or directory; give two files of prompts" in told
+
+
+def test_a_run_that_asked_no_llm_says_so(begun):
+    shown = CliRunner().invoke(app, ["prompts", str(begun.path)]).stdout
+    assert "no LLM was asked in these runs" in shown
+
+
+def test_a_table_is_reduced_on_the_screen_and_written_where_one_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores.csv").write_text(TABLE)
+    shown = CliRunner().invoke(app, ["library", "scores.csv"])
+    assert "2 programs for 2 heads" in shown.stdout
+    assert "--out DIR writes it" in shown.stdout
+    assert "--out" in refused("library", "scores.csv", "--plots")
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
+    found = CliRunner().invoke(app, ["library", "scores.csv", "--out", "here", "--json"])
+    assert json.loads(found.stdout)["files"] == ["here/library.json", "here/coverage.csv"]
+    assert (tmp_path / "here" / "library.json").is_file()
+
+
+def test_what_libraries_do_behind_the_scenes_stays_out_of_stderr():
+    execute(dict, lambda _: [], as_json=True)
+    assert not logging.getLogger("matplotlib.font_manager").isEnabledFor(logging.WARNING)

@@ -100,14 +100,16 @@ def compare_templates(
     Raises:
         UserError: for a run without LLM models, templates that cannot be filled in, a spent budget.
     """
+    sources = [read_template(path) for path in templates]
     name = operator or templates[0].stem.split(".")[0]
     if name not in LLM_OPERATORS or name == "repair":
         known = [key for key in LLM_OPERATORS if key != "repair"]
-        raise UserError(f"prompts --compare: --operator must be one of {', '.join(known)}{nearest(name, known)}")
+        asked = "--operator" if operator else f"the name of {templates[0]} (or --operator)"
+        raise UserError(f"prompts --compare: {asked} must be that of an operator{nearest(name, known)}")
     config = run_dir.load_config_to_run()
     if not config.llm.models:
         raise UserError(f"{run_dir.path}: its configuration names no llm.models to ask")
-    both = [_templates(name, _read(path), config.llm.prompts) for path in templates]
+    both = [_templates(name, source, config.llm.prompts) for source in sources]
     with RunLock(run_dir):
         attention, spec, _ = captured(config, listener)
         pool = make_pool(config, listener)
@@ -127,11 +129,17 @@ def compare_templates(
     return Trial((str(templates[0]), str(templates[1])), name, verdict)
 
 
-def _read(path: Path) -> str:
+def read_template(path: Path) -> str:
+    """The text of a template.
+
+    Raises:
+        UserError: where it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prompts --compare: cannot read {path}: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"prompts --compare: cannot read {path}: {reason}; give two files of prompts") from None
 
 
 def _templates(operator: str, source: str, own: Path | None) -> Templates:
