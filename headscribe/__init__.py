@@ -8,9 +8,10 @@ the two agree (IoU). What was found is reduced to a library: few programs, and w
     run = hs.run("quickstart", stop={"max_programs": 300})     # a preset or a file, and settings to change in it
     run.library["L2H1"].program                                 # the source of the program for layer 2, head 1
     run.attention["L2H1", 0]                                    # what the head does on the first text, (n, n)
-    run.show("L2H1")                                            # both side by side
+    run.show("L2H1")                                            # both side by side, on a page to point at
 
 `run` begins a campaign or resumes it, silently and in any thread; `open_run` looks at one, also while it is running.
+`show_attention` shows any matrix with its tokens; what is shown is a page in a notebook, and `figure()` of it a figure.
 `score` scores a program on a model's heads without a campaign, `reduce` makes a library of score tables or of several
 runs, and within `replaced` a model runs with programs in the place of its heads. `Program` is the source of one
 program, `Text` what it sees, `Proposal` what an operator of one's own answers. What a user must change is a
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from headscribe.running import open_run, run
     from headscribe.runs import Run
     from headscribe.scores import Scores, score
+    from headscribe.shown import show_attention
     from operators.protocol import Proposal
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "replaced",
     "run",
     "score",
+    "show_attention",
 ]
 
 # Where each name is defined; imported when it is first asked for, so that importing headscribe costs nothing.
@@ -68,6 +71,7 @@ _HOMES = {
     "replaced": "headscribe.replacing",
     "run": "headscribe.running",
     "score": "headscribe.scores",
+    "show_attention": "headscribe.shown",
 }
 
 # Silent unless the application wants to hear of warnings.

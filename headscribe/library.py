@@ -21,6 +21,8 @@ from headscribe.tables import data_frame, html_table
 if TYPE_CHECKING:
     import pandas
 
+    from headscribe.shown import ShownLibrary
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -197,6 +199,20 @@ class Library:
         columns |= {name: [row.interval and row.interval[i] for row in rows] for i, name in enumerate(("low", "high"))}
         columns |= {"source": [row.program and row.program.source for row in rows]}
         return data_frame(columns)
+
+    def show(self) -> ShownLibrary:
+        """Shows the library: in a notebook a page with its heads as a grid and its programs with their sources.
+
+        Returns:
+            What a notebook shows as a page; `figure()` is a matplotlib figure of the heads, `save` writes the page.
+
+        Example:
+            >>> run.library.show()  # doctest: +ELLIPSIS
+            <Library: ... programs for 32 heads, mean IoU ...>
+        """
+        from headscribe.shown import ShownLibrary
+
+        return ShownLibrary(self, self._caption())
 
     def __getitem__(self, head: HeadName) -> Explanation:
         label = label_of(head, self.heads)

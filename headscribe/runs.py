@@ -13,17 +13,20 @@ import numpy as np
 
 from evolve.config import Config
 from evolve.replay import replay
+from evolve.results.references import run_tables
 from evolve.session import opened_for_reading
 from evolve.store import Store
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.program import Program
-from fitness.scoring.iou import iou
+from fitness.scoring.baselines import baselines
+from fitness.scoring.references import KINDS
 from headscribe.attention import RunAttention
 from headscribe.found import EliteGrid, Programs
 from headscribe.heads import HeadName, label_of
 from headscribe.library import Library, reduce
 from headscribe.scores import Scorer, Scores, Split
+from headscribe.shown import ShownAttention, show_head
 from headscribe.tables import html_table
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
     from fitness.models.attention import Attention
     from fitness.scoring.worker import WorkerSpec
-    from headscribe.figures import HeadFigure
 
 
 class Run:
@@ -217,8 +219,11 @@ class Run:
 
         return load_model(self.config.target(), attention="sdpa")
 
-    def show(self, head: HeadName, text: int = 0, program: str | Program | None = None) -> HeadFigure:
-        """A figure of a head's attention beside a program's prediction, with the tokens on the axes.
+    def show(self, head: HeadName, text: int = 0, program: str | Program | None = None) -> ShownAttention:
+        """Shows a head's attention beside a program's prediction, with the tokens on the axes.
+
+        In a notebook it is a page whose weights the pointer reads, with the difference of the two and, where the run
+        has finished, the head's reference.
 
         Args:
             head: "L2H1" or (2, 1).
@@ -226,30 +231,23 @@ class Run:
             program: what to show beside it; the program of the library by default.
 
         Returns:
-            A matplotlib figure; notebooks show it, `savefig` writes it.
+            What a notebook shows as a page; `figure()` is a matplotlib figure of it, `save` writes the page.
 
         Raises:
-            UserError: without matplotlib, and where the library has no program for the head.
+            UserError: where the library has no program for the head.
+            ProgramError: where the program is not one, or fails on the text.
 
         Example:
-            >>> len(run.show("L2H1").axes)  # two matrices and their scale
-            3
+            >>> list(run.show("L2H1").matrices)
+            ['attention', 'prediction', 'difference', 'reference']
         """
-        try:
-            from headscribe.figures import head_figure
-        except ModuleNotFoundError as error:
-            if error.name and error.name.partition(".")[0] == "matplotlib":
-                raise UserError("show needs matplotlib; install it with: pip install 'headscribe[plots]'") from None
-            raise
         attention = self.attention
         label = label_of(head, attention.heads)
         chosen = program if program is not None else self.library[label].program
         if chosen is None:
             raise UserError(f"the library has no program for {label}; give one with program=...")
-        matrix, prediction = attention[label, text], self.predict(chosen, text)
-        alike = float(iou(prediction.ravel(), matrix.ravel()))
-        panels = [(f"{label} attends", matrix), (f"the program predicts, IoU {alike:.3f}", prediction)]
-        return head_figure(panels, attention.texts[text].tokens)
+        matrix, tokens = attention[label, text], attention.texts[text].tokens
+        return show_head(label, text, tokens, matrix, self.predict(chosen, text), self._reference(label, text))
 
     def close(self) -> None:
         """Ends the sandbox that scoring has started, if any; scoring again starts another."""
@@ -289,6 +287,15 @@ class Run:
     def _captured(self) -> tuple[Attention, WorkerSpec]:
         with opened_for_reading(self._dir) as session:
             return session.attention, session.spec
+
+    def _reference(self, label: str, text: int) -> np.ndarray | None:
+        """(n, n) what a head's reference predicts on a text; None before the run has finished."""
+        kind = self.library[label].numbers.get("reference") if self._dir.file("library.json").is_file() else None
+        if kind in KINDS:
+            attention, spec = self._captured
+            return run_tables(spec).predict(kind, attention.labels.index(label), attention.texts[text].n)
+        simple = {name: program for name, program in baselines().items() if kind in (name, program.id)}
+        return self.predict(next(iter(simple.values())), text) if simple else None
 
     def _scoring(self) -> Scorer:
         with self._lock:

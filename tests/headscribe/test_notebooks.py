@@ -1,6 +1,7 @@
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 from campaigns import ROOT
 from nbclient import NotebookClient
@@ -58,7 +59,11 @@ def test_frames_hold_what_the_objects_hold(tiny_run):
 
 @pytest.mark.parametrize(
     ("module", "call", "extra"),
-    [("pandas", lambda run: run.library.to_frame(), "frames"), ("matplotlib", lambda run: run.show("L2H1"), "plots")],
+    [
+        ("pandas", lambda run: run.library.to_frame(), "frames"),
+        ("matplotlib", lambda run: run.show("L2H1").figure(), "plots"),
+        ("matplotlib", lambda run: run.library.show().figure(), "plots"),
+    ],
 )
 def test_what_is_not_installed_names_its_extra(tiny_run, monkeypatch, module, call, extra):
     for name in [name for name in sys.modules if name.partition(".")[0] == module or name == "headscribe.figures"]:
@@ -69,23 +74,45 @@ def test_what_is_not_installed_names_its_extra(tiny_run, monkeypatch, module, ca
         call(tiny_run)
 
 
-def test_a_figure_has_both_matrices_with_tokens_on_the_axes(tiny_run, tmp_path):
-    figure = tiny_run.show("L2H1", text=4)
-    attends, predicts, _ = figure.axes
-    text = tiny_run.attention.texts[4]
-    assert (attends.images[0].get_array() == tiny_run.attention["L2H1", 4]).all()
-    assert (predicts.images[0].get_array() == tiny_run.predict(tiny_run.library["L2H1"].program, 4)).all()
-    assert len(attends.get_xticklabels()) == len(attends.get_yticklabels()) == text.n
-    assert attends.get_xticklabels()[3].get_text() == text.tokens[3].replace(" ", "·").replace("\n", "↵")
+def test_what_is_shown_of_a_head_is_what_the_run_holds(tiny_run):
+    shown = tiny_run.show("L2H1", text=4)
+    assert list(shown.matrices) == ["attention", "prediction", "difference", "reference"]
+    assert (shown.matrices["attention"] == tiny_run.attention["L2H1", 4]).all()
+    predicted = tiny_run.predict(tiny_run.library["L2H1"].program, 4)
+    assert (shown.matrices["prediction"] == predicted).all()
+    reference = shown.matrices["reference"]
+    assert reference.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (reference.shape, shown.tokens) == (predicted.shape, tiny_run.attention.texts[4].tokens)
+    assert repr(shown).startswith("<L2H1 on text 4: ")
+    assert shown._repr_html_().startswith('<iframe sandbox="allow-scripts"')
+
+
+def test_a_figure_has_the_matrices_asked_for_with_tokens_on_the_axes(tiny_run, tmp_path):
+    shown = tiny_run.show("L2H1", text=4)
+    figure = shown.figure("prediction", "difference")
+    predicts, differs, *scales = figure.axes
+    assert len(scales) == 2
+    assert (predicts.images[0].get_array() == shown.matrices["prediction"]).all()
+    assert (differs.images[0].get_array() == shown.matrices["difference"]).all()
+    assert len(predicts.get_xticklabels()) == len(predicts.get_yticklabels()) == len(shown.tokens)
+    assert predicts.get_xticklabels()[3].get_text() == shown.tokens[3].replace(" ", "·").replace("\n", "↵")
     assert figure._repr_png_().startswith(b"\x89PNG")
     figure.savefig(tmp_path / "figure.svg")
+    with pytest.raises(hs.UserError, match=r"no matrix 'table'.*attention, prediction"):
+        shown.figure("table")
+
+
+def test_a_matrix_that_cannot_be_shown_says_why():
+    with pytest.raises(hs.UserError, match=r"'weights' has shape \(2, 2\); 3 tokens want \(3, 3\)"):
+        hs.show_attention(np.eye(2), ["a", "b", "c"])
+    with pytest.raises(hs.UserError, match=r"'mine' holds numbers outside \[0, 1\]"):
+        hs.show_attention({"mine": 2 * np.eye(2)}, ["a", "b"])
+    with pytest.raises(hs.UserError, match="no matrix"):
+        hs.show_attention({}, ["a"])
 
 
 def test_tokens_that_look_like_formulas_are_drawn_as_they_are():
-    np = pytest.importorskip("numpy")
-    from headscribe.figures import head_figure
-
-    assert head_figure([("$a", np.eye(2))], ["$x", "$\\frac"])._repr_png_()
+    assert hs.show_attention({"$a": np.eye(2)}, ["$x", "$\\frac"]).figure()._repr_png_()
 
 
 @pytest.mark.slow
@@ -100,6 +127,13 @@ def test_the_ten_lines_of_the_page_run(tmp_path, monkeypatch):
     assert len(run.programs) >= 300
     assert names["small"].size == 10
     run.close()
+
+
+def test_the_lines_of_the_page_on_what_is_shown_run(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("api.md")[1], {"hs": hs, "run": tiny_run})
+    assert (tmp_path / "L2H1.svg").read_text().count("<svg") == 1
+    assert (tmp_path / "L2H1.html").read_text().startswith("<!doctype html>")
 
 
 def test_the_notebook_is_kept_without_outputs():
@@ -120,5 +154,6 @@ def test_the_notebook_runs_from_beginning_to_end(tmp_path, monkeypatch):
     done = NotebookClient(notebook, timeout=500, kernel_name="python3", resources=place).execute()
     shown = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in shown)
+    assert any("<iframe sandbox" in output.get("data", {}).get("text/html", "") for output in shown)
     assert any("<table>" in output.get("data", {}).get("text/html", "") for output in shown)
     assert not [output for output in shown if output.output_type == "stream" and output.name == "stderr"]
