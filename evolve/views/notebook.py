@@ -54,7 +54,7 @@ def attention_page(title: str, panels: Sequence[Panel], tokens: Sequence[str]) -
             for panel in panels
         ],
     }
-    scripts = ("colours.js", "matrices.js", "notebook_attention.js")
+    scripts = ("colours", "matrices", "notebook_attention")
     return _page("notebook_attention.html", scripts, title=title, panels=len(panels), data=inert_json(data))
 
 
@@ -74,7 +74,7 @@ def library_page(
     """
     rows = [{"label": label, "value": value, "program": index} for label, (value, index) in heads.items()]
     data = inert_json({"measure": measure, "heads": rows})
-    scripts = ("colours.js", "notebook_library.js")
+    scripts = ("colours", "notebook_library")
     return _page("notebook_library.html", scripts, title=title, measure=measure, programs=programs, data=data)
 
 
@@ -92,7 +92,7 @@ def framed(page: str, height: int) -> str:
 def _page(template: str, scripts: Sequence[str], **values: Any) -> str:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["highlighted"] = highlighted
-    style, script = part("report.css", "notebook.css"), part(*scripts)
+    style, script = part("report.css", "notebook.css"), part(*(f"scripts/{name}.js" for name in scripts))
     title = printable(values.pop("title"))
     rules = policy(style=style, script=script)
     return environment.get_template(template).render(title=title, style=style, script=script, policy=rules, **values)
