@@ -1,43 +1,22 @@
-"""The library as files: `library.json` for scripts, `library.py` for people and for numpy alone."""
+"""`library.json`: the library as plain values, for scripts."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.classes import listed_words, lists_words, spread
-from archives.function_source import MODULES, alone, as_function, literal
 from archives.gain import Gain
 from archives.library import HeadLine, Member, ReducedLibrary, SplitScores
-from fitness.program import Program, ProgramError
 
 FORMAT = 1
 NAME_WORDS = 4
-HEADS_A_LINE = 4
 _STOP_WORDS = frozenset(
     "a also an and are as at by each favours for from in is it its like look looks of on or that the then this to "
     "tokens what with".split()
 )
-
-_MODULE_DOCSTRING = """\
-A library of {size} programs that say what {heads} attention heads do, written by headscribe.
-
-It needs numpy and nothing else. A program takes a `Text` (`fitness.text.view`, which needs numpy alone too) and returns
-an (n, n) array of non-negative weights, row = query token, column = key token:
-
-    from fitness.scoring.contract import to_prediction
-    from fitness.text.view import Text
-
-    text = Text(["Once", " upon", " a", " time"])
-    weights = PROGRAMS[HEADS[{example}]](text)
-    prediction = to_prediction(weights, causal=True)  # causal mask, rows scaled to sum 1
-
-PROGRAMS holds the functions by the program's id, HEADS the id of each head's program. IoU is the mean over the {split}
-texts, the interval in brackets a 95 % bootstrap over texts; descriptors lie in [0, 1].
-"""
 
 
 def function_names(library: ReducedLibrary) -> dict[str, str]:
@@ -61,6 +40,7 @@ def library_json(library: ReducedLibrary) -> dict[str, Any]:
     reduction, names = library.reduction, function_names(library)
     return {
         "format": FORMAT,
+        "provenance": dict(library.provenance),
         "criterion": {"name": reduction.criterion, "value": reduction.value},
         "library_size": len(library.members),
         "lower_bound": reduction.lower_bound,
@@ -191,112 +171,6 @@ def library_json_text(library: ReducedLibrary) -> str:
     return json.dumps(library_json(library), indent=2, allow_nan=False) + "\n"
 
 
-# Tells of programs, each with what is to be written of it, whether the two give the same weights to the last bit.
-Agree = Callable[[Sequence[tuple[Program, Program]]], Sequence[bool]]
-
-
-def library_py(library: ReducedLibrary, agree: Agree) -> str:
-    """`library.py`: importable source that needs numpy alone; importing it runs nothing of a program.
-
-    A program that would do something else without the sandbox is left out, and the module's docstring says why.
-
-    Args:
-        library: what to write.
-        agree: runs each program, and what is to be written of it, in the sandbox.
-
-    Raises:
-        ValueError: where a program of the library has no source.
-    """
-    names = function_names(library)
-    written, left_out = _written(library, names, agree)
-    assigned = [(line.label, line.program) for line in library.heads if line.program in written]
-    docstring = _MODULE_DOCSTRING.format(
-        size=len(written),
-        heads=len(assigned),
-        example=_quoted(assigned[0][0] if assigned else "L0H0"),
-        split="held-out" if library.test is None else "test",
-    )
-    if left_out:
-        docstring += "\nLeft out, as they would do something else without the sandbox:\n"
-        docstring += "".join(f"    {name}: {reason}\n" for name, reason in left_out.items())
-    modules = set().union(*(needed for _, needed in written.values())) & set(MODULES) - {"numpy"}
-    standard = [f"import {module}" for module in sorted(modules)]
-    programs = [f"    {_quoted(name)}: {names[name]}," for name in written]
-    heads = [f"    {_quoted(label)}: {_quoted(program)}," for label, program in assigned]
-    return "\n".join(
-        [
-            literal(docstring, ""),
-            "",
-            *([*standard, ""] if standard else []),
-            "import numpy as np",
-            *("\n\n" + source for source, _ in written.values()),
-            "",
-            "\nPROGRAMS = {",
-            *programs,
-            "}",
-            "",
-            "HEADS = {",
-            *heads,
-            "}",
-            "",
-        ]
-    )
-
-
-def _written(
-    library: ReducedLibrary, names: dict[str, str], agree: Agree
-) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
-    """Functions with the modules they need, by the program's id, and why others are left out."""
-    lines = {line.label: line for line in library.heads}
-    written: dict[str, tuple[str, frozenset[str]]] = {}
-    left_out: dict[str, str] = {}
-    pairs: list[tuple[Program, Program]] = []
-    for member in library.members:
-        if member.program is None:
-            raise ValueError(f"program {member.id!r} has no source: a table without sources makes no library.py")
-        try:
-            source, needed = as_function(member.program.source, names[member.id], _docstring(member, lines, library))
-        except ProgramError as error:
-            left_out[member.id] = str(error)
-            continue
-        written[member.id] = source, needed
-        pairs.append((member.program, alone(source, needed, names[member.id], member.id)))
-    for (program, _), same in zip(pairs, agree(pairs), strict=True):
-        if not same:
-            del written[program.id]
-            left_out[program.id] = "gives other weights as it would be written here"
-    return written, left_out
-
-
-def _docstring(member: Member, lines: dict[str, HeadLine], library: ReducedLibrary) -> str:
-    own = "" if member.program is None else member.program.docstring.strip()
-    iou = Estimate(member.iou_held_out) if member.iou_test is None else member.iou_test
-    shown = [f"{label} {_head_iou(lines[label])}" for label in member.heads]
-    text = [own or f"Program {member.id}.", "", "Heads and their IoU:" if shown else "Heads: none."]
-    text += [
-        "    " + ", ".join(shown[start : start + HEADS_A_LINE]) + ("," if start + HEADS_A_LINE < len(shown) else "")
-        for start in range(0, len(shown), HEADS_A_LINE)
-    ]
-    text.append(f"IoU: {_estimate(iou)}, the mean over its heads on {'held-out' if library.test is None else 'test'}")
-    if member.program is not None:
-        words = listed_words(member.program)
-        text.append(f"Words: lists {len(words)}" if words else "Words: lists none, so nothing of it is of one corpus")
-    if member.descriptors:
-        text.append("Descriptors: " + ", ".join(f"{name} {value:.2f}" for name, value in member.descriptors.items()))
-    return "\n".join(text)
-
-
-def _head_iou(line: HeadLine) -> str:
-    estimate = line.iou_test or (None if line.iou_held_out is None else Estimate(line.iou_held_out))
-    return "not scored" if estimate is None else f"{estimate.value:.3f}"
-
-
-def _estimate(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.value
 
@@ -305,7 +179,3 @@ def _interval(estimate: Estimate | None) -> list[float] | None:
     if estimate is None or estimate.low is None or estimate.high is None:
         return None
     return [estimate.low, estimate.high]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

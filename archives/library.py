@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from archives.bootstrap import Estimate
 from archives.gain import Gain
@@ -119,6 +120,7 @@ class ReducedLibrary:
         baseline: the same beyond the best simple baseline of each head.
         test_texts: names of the test texts, equal for equal texts; empty where unknown.
         classes: class of each program by id, see `archives.classes`; empty where not measured.
+        provenance: the model, texts, settings and software that it comes from; empty where unknown.
     """
 
     reduction: Reduction
@@ -133,6 +135,7 @@ class ReducedLibrary:
     baseline: Gain | None = None
     test_texts: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:

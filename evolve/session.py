@@ -18,6 +18,7 @@ from evolve.config import Config
 from evolve.config.own_names import check_own_names
 from evolve.corpus import read_splits
 from evolve.listeners import Listener
+from evolve.results.provenance import campaign_facts, remember_changes, remember_provenance
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError
@@ -131,6 +132,9 @@ def _opened(
             )
         store.set_meta("sandbox", config.sandbox.mode)
         store.set_meta("texts", splits.numbers)
+        remember_provenance(store, campaign_facts(config, config.target(), attention, attention.texts, splits.domains))
+        if run_dir.config.is_file():
+            remember_changes(store, run_dir.load_config(), config)
         run_dir.save_config(config)
         yield Session(config, run_dir, store, attention, spec)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.results.compared_files import read_files
+from evolve.results.provenance import dated
 from evolve.results.replaceable import open_replaceable
 from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
@@ -39,7 +40,8 @@ def replace(
         only: the stages wanted, of `fractions`, `layers`, `heads` and `order`; None is all.
 
     Returns:
-        What was measured: `perplexity` with `original` and `by_fraction`, and the rest of docs/replacement.md.
+        What was measured: `perplexity` with `original` and `by_fraction`, `provenance`, and the rest of
+            docs/replacement.md.
 
     Raises:
         UserError: for a run without a library, fractions out of range, and a model where replacement is not exact.
@@ -71,6 +73,7 @@ def replace(
         except KeyboardInterrupt:
             stages.console.print(f"what was measured is in {run.run_dir.file(KEPT)}; the same command resumes from it")
             raise
+    result["provenance"] = dated(run.provenance)
     result["digest"] = run.digest
     file = run.run_dir.file(WRITTEN)
     write_atomically(file, json.dumps(beside_earlier(result, read_files(run.run_dir).replacement), indent=1) + "\n")

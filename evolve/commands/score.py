@@ -6,6 +6,7 @@ from pathlib import Path
 
 from archives.table import read_csv
 from evolve.results.program_files import read_program_file
+from evolve.results.provenance import dated, file_facts, provenance_of_files
 from evolve.results.scores import Scored, ScoredPrograms, score_programs, scoring_config, summarise, write_scores
 from evolve.views.stages import StageConsole, print_confinement
 from fitness.errors import UserError
@@ -44,4 +45,8 @@ def score(
         assignment = file.assignment if file.model in (None, config.target().identity) else None
     if out:
         write_scores(table, out)
-    return summarise(table, measured, assignment)
+    if measured is None:
+        about = provenance_of_files({path.stem: path})
+    else:
+        about = {**measured.provenance, "programs": file_facts(path)}
+    return summarise(table, dated(about), measured, assignment)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evolve.results.provenance import content_hash, dated
 from evolve.results.replaceable import open_replaceable
 from evolve.store.run_dir import write_atomically
 from evolve.views.stages import StageConsole, print_confinement
@@ -60,5 +62,10 @@ def tasks(
         except KeyboardInterrupt:
             stages.console.print(f"what was read is in {run.run_dir.file(KEPT)}; the same command resumes from it")
             raise
+    asked = {
+        name: {"questions": len(own), "sha256": content_hash([asdict(question) for question in own])}
+        for name, own in questions.items()
+    }
+    result["provenance"] = dated(run.provenance) | {"tasks": asked}
     write_atomically(run.run_dir.file("tasks.json"), json.dumps(result, indent=1) + "\n")
     return result

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.results.abroad import config_abroad
+from evolve.results.provenance import dated, model_facts, provenance_of
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.results.transfer_replacement import replace_abroad
 from evolve.session import opened_for_reading
@@ -26,17 +27,20 @@ class Transferred:
         run_dir: the run whose library it is.
         domains: what the texts of each domain show.
         replaced: domain -> what replacing heads costs there, as `headscribe replace` tells it; empty if not asked for.
+        provenance: of the run, and `transferred_to`, the model whose heads were predicted.
     """
 
     run_dir: Path
     domains: dict[str, DomainTransfer]
     replaced: dict[str, dict[str, Any]]
+    provenance: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values: `run_dir`, and `transfer` by domain, with `perplexity` where it was asked for."""
+        """Plain values: `run_dir`, `provenance`, and `transfer` by domain, with `perplexity` where it was asked for."""
         perplexity = {name: {"perplexity": found["perplexity"]} for name, found in self.replaced.items()}
         return {
             "run_dir": str(self.run_dir),
+            "provenance": self.provenance,
             "transfer": {name: domain.as_json() | perplexity.get(name, {}) for name, domain in self.domains.items()},
         }
 
@@ -78,6 +82,7 @@ def transfer_library(
         print_confinement(stages.console, config)
         domains = transfer(session, config, stages, choose=choose)
         replaced = replace_abroad(path, config, stages, fractions=fractions) if perplexity else {}
-    result = Transferred(path, domains, replaced)
+        about = dated(provenance_of(session.store)) | {"transferred_to": model_facts(config.target())}
+    result = Transferred(path, domains, replaced, about)
     write_atomically(run_dir.file(FILE), json.dumps(result.as_json(), indent=1) + "\n")
     return result

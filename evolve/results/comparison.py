@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evolve.config.section import dotted
 from evolve.results.between_seeds import Between, between
 from evolve.results.compared_files import (
     Files,
@@ -20,6 +21,7 @@ from evolve.results.compared_files import (
     read_files,
     replacement_costs,
 )
+from evolve.results.provenance import dated, provenance_of, provenance_of_all
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.scoring.references import KINDS
@@ -61,6 +63,7 @@ class OneRun:
         curve: axis -> (steps,) position at each step.
         mean_iou: (steps,) mean best held-out IoU after each step.
         files: what other commands left in the directory.
+        provenance: what the run is about.
     """
 
     path: Path
@@ -70,6 +73,7 @@ class OneRun:
     curve: Mapping[Axis, np.ndarray]
     mean_iou: np.ndarray
     files: Files
+    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in groups, in the order in which they were given."""
+    """Runs in groups, in the order in which they were given, and what they are about."""
 
     groups: tuple[Group, ...]
     differences: tuple[Difference, ...]
     unfinished: tuple[str, ...]
+    provenance: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -149,7 +154,9 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
         for metric in ("mean_iou_test", "gain_over_reference")
         if (found := _paired(first[1], members, metric)) is not None
     ]
-    return Comparison(built, tuple(differences), tuple(str(run.path) for run in runs if run.result is None))
+    unfinished = tuple(str(run.path) for run in runs if run.result is None)
+    about = provenance_of_all({str(run.path): run.provenance for run in runs})
+    return Comparison(built, tuple(differences), unfinished, dated(about))
 
 
 def read_run(path: Path) -> OneRun:
@@ -167,7 +174,7 @@ def read_run(path: Path) -> OneRun:
         for proposal in store.all_proposals():
             if proposal.call and proposal.step < len(dollars):
                 dollars[proposal.step] += store.costs([proposal.call])[proposal.call].cost_usd
-        result = store.meta("result")
+        result, about = store.meta("result"), provenance_of(store)
     finally:
         store.close()
     curve: dict[Axis, np.ndarray] = {
@@ -176,15 +183,8 @@ def read_run(path: Path) -> OneRun:
         "usd": np.cumsum(dollars),
     }
     means = np.array([summary.mean_iou for summary in summaries])
-    settings = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if key not in _NOT_SETTINGS}
-    return OneRun(path, config.seed, settings, result, curve, means, read_files(run_dir))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+    settings = {key: value for key, value in dotted(config.model_dump(mode="json")).items() if key not in _NOT_SETTINGS}
+    return OneRun(path, config.seed, settings, result, curve, means, read_files(run_dir), about)
 
 
 def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from archives.table import ScoreTable
 from evolve.listeners import Listener
 from evolve.results.found import load_found, test_scorer
 from evolve.results.program_classes import with_classes
+from evolve.results.provenance import dated, provenance_of
 from evolve.results.reduction import Criterion, reduce_found, write_library
 from evolve.results.report.details import run_details
 from evolve.results.status import LlmSpend, llm_spend
@@ -58,6 +59,7 @@ class RunResult:
         domains: domain -> what was read of it, see `fitness.text.corpus.DomainRead`.
         transfer: domain under `transfer` -> what the library is worth there.
         earlier: results of the same run at fewer programs, the oldest first; a resumed run adds to them.
+        provenance: the model, texts, settings and software, when the run was begun and when this was found.
     """
 
     mean_iou_held_out: float
@@ -92,6 +94,7 @@ class RunResult:
     domains: dict[str, dict[str, int]]
     transfer: dict[str, DomainTransfer]
     earlier: list[dict[str, Any]]
+    provenance: dict[str, Any]
 
     @property
     def beats_reference(self) -> bool:
@@ -150,7 +153,8 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         seed=config.seed,
         pure=partial(pool.pure, session.spec),
     )
-    library = with_classes(reduced.library, pool, session.spec)
+    about = provenance_of(store)
+    library = replace(with_classes(reduced.library, pool, session.spec), provenance=about)
     agree = partial(pool.agree, session.spec)
     write_library(library, points, session.run_dir.path, plots=False, agree=agree)
     numbers = library_json(library)
@@ -170,6 +174,7 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         **store.meta("texts"),
         transfer=transfer(session, config, listener) if config.abroad else {},
         earlier=earlier_results(store, evaluated),
+        provenance=dated(about, store),
     )
     store.set_meta("details", run_details(library, session.spec, session.attention))
     store.set_meta("result", result.as_json())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,16 @@ import numpy as np
 from archives.build_library import build_library
 from archives.compare import LibraryComparison, compare_libraries, read_library_json
 from archives.curves import Point, coverage_curve, curve_order
-from archives.export import Agree, library_json
+from archives.export import library_json
 from archives.library import ReducedLibrary
+from archives.library_py import Agree
 from archives.reduce import EPSILON, reduce
 from archives.table import ScoreTable, merge, read_csv
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
 from evolve.results.program_classes import with_classes
+from evolve.results.provenance import dated, provenance_of, provenance_of_all, provenance_of_files
 from evolve.results.reduction import Criterion, reduce_found, reduce_on_held_out, write_library
 from evolve.results.references import baseline_ids
 from evolve.session import captured, make_pool
@@ -54,13 +56,13 @@ class Made:
         """The numbers of `library.json`, the names of the files, and the comparison."""
         numbers = library_json(self.library)
         values = {key: value for key, value in numbers.items() if key not in ("programs", "assignment")}
-        values |= {"files": [str(file) for file in self.files]}
+        values |= {"files": [str(file) for file in self.files], "provenance": dated(self.library.provenance)}
         return values | ({"comparison": self.comparison.as_json()} if self.comparison else {})
 
 
 @dataclass(frozen=True)
 class Source:
-    """One run opened for reduction; `record` writes down that its test texts are read."""
+    """One run opened for reduction; `record` writes down that its test texts are read, `about` is its provenance."""
 
     name: str
     config: Config
@@ -68,6 +70,7 @@ class Source:
     spec: WorkerSpec
     pool: Pool
     record: Record
+    about: Mapping[str, Any]
 
 
 def make_library(
@@ -125,7 +128,8 @@ def reduce_paths(
     named = dict(zip(_names(paths), paths, strict=True))
     if tables:
         whole = merge({name: read_csv(path) for name, path in named.items()})
-        return *reduce_table(whole, criterion), agree_on_stories
+        library, points = reduce_table(whole, criterion)
+        return replace(library, provenance=provenance_of_files(named)), points, agree_on_stories
     return _from_runs(named, criterion, listener, test=test)
 
 
@@ -153,8 +157,10 @@ def _from_runs(
     found = only.found if only else _together(sources)
     first, seed = sources[0], sources[0].config.seed
     agree = partial(first.pool.agree, first.spec)
+    about = provenance_of_all({source.name: source.about for source in sources})
     if not test:
-        return with_classes(reduce_on_held_out(found, criterion, seed=seed), first.pool, first.spec), [], agree
+        library = with_classes(reduce_on_held_out(found, criterion, seed=seed), first.pool, first.spec)
+        return replace(library, provenance=about), [], agree
     if only:
         score_test = test_scorer(found, only.pool, only.spec, only.record)
     else:
@@ -166,7 +172,7 @@ def _from_runs(
             return merge({source.name: score_on_test(source.pool, source.spec, programs, ids) for source in sources})
 
     reduced, points = reduce_found(found, score_test, criterion, seed=seed, pure=partial(first.pool.pure, first.spec))
-    return with_classes(reduced.library, first.pool, first.spec), points, agree
+    return replace(with_classes(reduced.library, first.pool, first.spec), provenance=about), points, agree
 
 
 def _open(name: str, path: Path, listener: Listener | None) -> Source:
@@ -174,12 +180,12 @@ def _open(name: str, path: Path, listener: Listener | None) -> Source:
     config = run_dir.load_config_to_run()
     store = run_dir.open_store()
     try:
-        found = load_found(store)
+        found, about = load_found(store), provenance_of(store)
     finally:
         store.close()
     _, spec, _ = captured(config, listener)
     record = recorder_at(run_dir.database, "library")
-    return Source(name, config, found, spec, make_pool(config, listener), record)
+    return Source(name, config, found, spec, make_pool(config, listener), record, about)
 
 
 def _together(sources: Sequence[Source]) -> Found:

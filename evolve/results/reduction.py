@@ -8,10 +8,13 @@ from pathlib import Path
 
 from archives.build_library import build_library, needed_on_test
 from archives.curves import Point, coverage_csv, coverage_curve, curve_order
-from archives.export import Agree, library_json_text, library_py
+from archives.export import library_json_text
 from archives.library import ReducedLibrary
+from archives.library_py import Agree, library_py
 from archives.reduce import Reduction, reduce
 from archives.table import ScoreTable
+from archives.text_module import FILE as TEXT_MODULE
+from archives.text_module import text_module
 from evolve.results.found import Found, TestScorer
 from evolve.results.references import baseline_ids, best_baseline, best_reference
 from evolve.store.run_dir import write_atomically
@@ -141,6 +144,7 @@ def write_library(
     if all(member.program is not None for member in library.members):
         try:
             contents["library.py"] = library_py(library, agree)
+            contents[TEXT_MODULE] = text_module()
         except SandboxUnavailable as error:
             raise UserError(f"library.py: {error}") from None
     contents["coverage.csv"] = coverage_csv(list(points))

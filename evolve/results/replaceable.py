@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from archives.compare import read_library_json
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found
+from evolve.results.provenance import provenance_of
 from evolve.session import opened_for_reading
 from evolve.store.readings import recorder_at
 from evolve.store.run_dir import RunDir
@@ -37,6 +39,7 @@ class Replaceable:
         explanation: the library's programs, and what is fitted beside them on the fit texts.
         texts: the run's texts by split.
         attention: name of the folder of captured attention, which stands for the model's weights and the texts.
+        provenance: what the run is about.
     """
 
     run_dir: RunDir
@@ -44,6 +47,7 @@ class Replaceable:
     explanation: HeadPrograms
     texts: SplitTexts
     attention: str
+    provenance: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
@@ -104,7 +108,8 @@ def open_replaceable(path: Path, listener: Listener | None = None) -> Replaceabl
             pair_iou=_pair_iou(found),
         )
         texts = SplitTexts(attention.texts[:begin], attention.texts[begin:end], attention.texts[end : end + spec.test])
-        return Replaceable(run_dir, session.config, explanation, texts, Path(attention.folder).name)
+        about = provenance_of(session.store)
+        return Replaceable(run_dir, session.config, explanation, texts, Path(attention.folder).name, about)
 
 
 def _pair_iou(found: Found) -> dict[tuple[str, Head], float]:

@@ -16,6 +16,7 @@ from evolve.config import Config, parse_config
 from evolve.listeners import Listener
 from evolve.results.found import table_of, text_names
 from evolve.results.program_files import ProgramFile
+from evolve.results.provenance import campaign_facts, software
 from evolve.session import captured, make_pool
 from fitness.heads import Head
 from fitness.printable import csv_cell
@@ -72,6 +73,7 @@ class Scored:
             library; "the same texts" where there is one text, or only means.
         texts: texts scored on, None where only means are known.
         texts_reported: those of them that the numbers of heads are of.
+        provenance: what was scored, on what.
         tokens: tokens of all texts, None where unknown.
         published_iou: mean over heads of the best program by the published IoU (no mask, rows as they are), chosen and
             reported on the same texts, as published tables are; None where unknown.
@@ -84,6 +86,7 @@ class Scored:
     chosen: str
     texts: int | None
     texts_reported: int | None
+    provenance: Mapping[str, Any]
     tokens: int | None = None
     published_iou: float | None = None
 
@@ -111,6 +114,7 @@ class Scored:
             "texts_reported": self.texts_reported,
             "tokens": self.tokens,
             "failed": self.failed,
+            "provenance": dict(self.provenance),
         }
 
 
@@ -123,12 +127,14 @@ class ScoredPrograms:
         evaluations: by name.
         published: (heads, programs) mean published IoU, NaN where a program failed.
         tokens: tokens of all texts.
+        provenance: of the model and the texts.
     """
 
     table: ScoreTable
     evaluations: Mapping[str, Evaluation]
     published: np.ndarray
     tokens: int
+    provenance: Mapping[str, Any]
 
 
 def scoring_config(
@@ -165,12 +171,16 @@ def score_programs(file: ProgramFile, config: Config, listener: Listener | None 
     ]
     nothing = np.full(len(attention.labels), np.nan)
     own = slice(spec.fit, spec.fit + spec.held_out)
+    texts = attention.texts[own]
+    facts = campaign_facts(config, config.target(), attention, texts, spec.domains)
+    about = {key: value for key, value in facts.items() if key not in ("splits", "seed")}
     table = table_of(found, attention.labels, list(file.programs), text_names(spec.attention)[own], failed=float("nan"))
     return ScoredPrograms(
         table,
         dict(zip(file.programs, found, strict=True)),
         np.stack([nothing if scores is None else scores.mean(axis=1) for scores in published], axis=1),
-        sum(text.n for text in attention.texts[own]),
+        sum(text.n for text in texts),
+        about | {"software": software()},
     )
 
 
@@ -182,7 +192,10 @@ def _room_for(config: Config, taken: int) -> Config:
 
 
 def summarise(
-    table: ScoreTable, measured: ScoredPrograms | None = None, assignment: Mapping[str, str] | None = None
+    table: ScoreTable,
+    provenance: Mapping[str, Any],
+    measured: ScoredPrograms | None = None,
+    assignment: Mapping[str, str] | None = None,
 ) -> Scored:
     """What programs come to, as honestly as a table allows.
 
@@ -191,6 +204,7 @@ def summarise(
 
     Args:
         table: scores.
+        provenance: what was scored, on what.
         measured: what is known besides of programs that were run here.
         assignment: head -> program, for a library of this model.
     """
@@ -211,6 +225,7 @@ def summarise(
         chosen="own assignment" if own is not None else "every other text" if divided else "the same texts",
         texts=len(table.texts) or None,
         texts_reported=len(reported.texts) or None,
+        provenance=provenance,
         tokens=None if measured is None else measured.tokens,
         published_iou=None if published is None else float(published.max(axis=1).mean()),
     )

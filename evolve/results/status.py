@@ -9,6 +9,7 @@ from typing import Any
 from archives.grid import AddStatus
 from evolve.ceiling import ceiling_held_out
 from evolve.replay import replay
+from evolve.results.provenance import config_changes
 from evolve.results.references import reference_held_out
 from evolve.scheduler import Arm
 from evolve.state import SearchState
@@ -117,6 +118,7 @@ class Status:
         grid: what the grid holds.
         llm: what language models were asked.
         sandbox: "strict" or "degraded".
+        config_changes: settings that sessions changed, see `evolve.results.provenance.config_changes`.
     """
 
     run_dir: str
@@ -140,6 +142,7 @@ class Status:
     grid: GridStatus
     llm: LlmSpend
     sandbox: str | None
+    config_changes: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values under the names of the attributes; the grid's beside the rest."""
@@ -181,6 +184,7 @@ def read_status(run_dir: RunDir) -> Status:
             grid=grid_status(state),
             llm=llm_spend(store),
             sandbox=store.meta("sandbox"),
+            config_changes=config_changes(store),
         )
     finally:
         store.close()

@@ -17,6 +17,7 @@ from evolve.config.schema import FEWEST_TEXTS
 from evolve.listeners import Listener
 from evolve.results.abroad import captured_abroad
 from evolve.results.found import score_table
+from evolve.results.provenance import texts_hash
 from evolve.results.references import run_tables
 from evolve.session import Session
 from fitness.errors import UserError
@@ -39,6 +40,7 @@ class DomainTransfer:
         domain: name of the domain.
         model: the model whose heads were predicted.
         texts: number of texts that the numbers come from.
+        texts_sha256: hash of all texts of the domain, see `evolve.results.provenance.texts_hash`.
         tokens: their tokens.
         max_tokens: length that texts were cut to.
         heads: number of heads that have a program.
@@ -58,6 +60,7 @@ class DomainTransfer:
     domain: str
     model: str
     texts: int
+    texts_sha256: str
     tokens: int
     max_tokens: int
     heads: int
@@ -184,6 +187,7 @@ def _compare(
         domain,
         config.model,
         len(texts),
+        texts_hash(attention.texts),
         sum(attention.texts[text].n for text in texts),
         config.max_tokens,
         sum(name is not None for name in names),

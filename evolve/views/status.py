@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rich.console import Group
@@ -12,8 +13,10 @@ from rich.text import Text as RichText
 
 from evolve.results.status import GridStatus, OperatorRow, Status
 from evolve.views.words import duration, number, times, with_interval
+from fitness.printable import one_line
 from fitness.sandbox import NOT_STOPPED
 
+CHANGES_SHOWN = 8
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -43,6 +46,7 @@ def render(status: Status) -> Panel:
     if status.gain_over_reference is not None:
         gain = with_interval(status.gain_over_reference, status.gain_over_reference_interval, signed=True)
         parts += ["", escape(f"gain over reference on test {gain}; test read {times(status.test_reads)}")]
+    parts += _changes(status.config_changes)
     if status.sandbox == "degraded":
         parts += ["", f"[bold red]programs run in the degraded sandbox: {NOT_STOPPED}"]
     return Panel(Group(*parts), title=f"{escape(status.model)}  {escape(status.run_dir)}", width=80)
@@ -78,6 +82,22 @@ def _clipped(grid: GridStatus) -> list[RichText]:
     """A line on descriptors that were measured outside [0, 1], if there are any."""
     beyond = [f"{name} {count}" for name, count in grid.clipped.items() if count]
     return [RichText(f"values outside [0, 1], clipped: {', '.join(beyond)}", style="yellow")] if beyond else []
+
+
+def _changes(changes: list[dict[str, Any]]) -> list[RichText]:
+    """What sessions changed of the settings, the latest last."""
+    lines = [
+        f"{change['key']}: {_value(change['old'])} -> {_value(change['new'])} at {change['programs']} programs"
+        for change in changes[-CHANGES_SHOWN:]
+    ]
+    before = len(changes) - len(lines)
+    lines = [f"{before} earlier changes: status --json has all", *lines] if before else lines
+    shown = ["", "settings changed on resuming", *(f"  {line}" for line in lines)] if lines else []
+    return [RichText(line) for line in shown]
+
+
+def _value(value: Any) -> str:
+    return one_line("none" if value is None else value if isinstance(value, str) else json.dumps(value), most=60)
 
 
 def _bold(value: float | None) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from archives.build_library import build_library
-from archives.export import library_py
 from archives.function_source import alone, as_function
+from archives.library_py import library_py
 from archives.reduce import reduce
 from archives.table import ScoreTable
 from fitness.program import Program, ProgramError

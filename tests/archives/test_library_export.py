@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from archives.build_library import build_library
 from archives.compare import compare_libraries, read_library_json
 from archives.curves import coverage_curve, curve_order
-from archives.export import function_names, library_json, library_json_text, library_py
+from archives.export import function_names, library_json, library_json_text
 from archives.function_source import as_function, literal
+from archives.library_py import library_py
 from archives.plots import save_plots
 from archives.reduce import reduce
 from archives.table import ScoreTable
@@ -213,7 +214,7 @@ def test_library_py_does_what_the_programs_do_and_says_for_whom():
         assert f"{member.iou_test.value:.3f}" in function.__doc__
         assert "reach" in function.__doc__
     assert names["HEADS"] == {line.label: line.program for line in library.heads}
-    assert "from fitness.text.view import Text" in names["__doc__"]
+    assert "from headscribe_text import Text" in names["__doc__"]
 
 
 def test_function_names_are_readable_valid_and_different():

@@ -9,8 +9,14 @@ import sys
 import time
 from contextlib import closing
 
+import numpy as np
 import pytest
 from campaigns import ROOT, SMALL
+
+from fitness.sandbox import Sandbox
+from fitness.scoring.contract import to_prediction
+from fitness.text.view import Text
+from headscribe.library import Library
 
 RUN_KEYS = {
     "mean_iou_held_out",
@@ -83,22 +89,39 @@ def test_run_prints_the_promised_numbers_and_writes_the_promised_files(finished)
     assert all({"time", "event"} <= event.keys() for event in events)
 
 
-def test_programs_of_library_py_import_with_numpy_alone_and_run(finished, tmp_path):
+# Refuses whatever is neither numpy nor of the standard library, and headscribe with its parts.
+NUMPY_ALONE = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class NumpyAlone(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "library", "headscribe_text"}:
+            raise ModuleNotFoundError(f"{name} is not numpy")
+
+sys.meta_path.insert(0, NumpyAlone())
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from headscribe_text import Text, to_prediction
+from library import HEADS, PROGRAMS
+
+text = Text(["<|begin|>", "One", " day", ",", " Tom", " ran", "."])
+predictions = [to_prediction(PROGRAMS[program](text), causal=True) for program in HEADS.values()]
+np.save(sys.argv[2], np.stack(predictions))
+"""
+
+
+def test_a_library_is_used_with_numpy_alone_and_predicts_what_headscribe_does(finished, tmp_path):
     _, run_dir, _ = finished
-    script = tmp_path / "use.py"
-    script.write_text(
-        "import sys, library\n"
-        "from fitness.text.view import Text\n"
-        "text = Text(['<|begin|>', 'One', ' day', ',', ' Tom', ' ran', '.'])\n"
-        "for function in library.PROGRAMS.values():\n"
-        "    assert function(text).shape == (7, 7)\n"
-        "    assert 'IoU' in function.__doc__ and 'L' in function.__doc__\n"
-        "assert len(library.HEADS) == 32\n"
-        "assert not {'torch', 'evolve', 'operators', 'archives'} & set(sys.modules)\n"
-    )
-    environment = {"PYTHONPATH": f"{run_dir}:{ROOT}"}
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-I", "-c", NUMPY_ALONE, run_dir, tmp_path / "found.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    library = Library.read(run_dir)
+    text = Text(["<|begin|>", "One", " day", ",", " Tom", " ran", "."])
+    with Sandbox([text]) as sandbox:
+        for head, prediction in zip(library.heads, np.load(tmp_path / "found.npy"), strict=True):
+            outcome = sandbox.run(library[head].program)
+            np.testing.assert_array_equal(prediction, to_prediction(outcome.weights[0], causal=True))
 
 
 @pytest.mark.parametrize("change", [["--set", "parallel.workers=1"], []], ids=["one worker", "again"])

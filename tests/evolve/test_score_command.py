@@ -40,7 +40,7 @@ def test_programs_are_chosen_on_every_other_text_and_reported_on_the_rest():
     # Programs of one worth whose scores are noise: the best of fifty on some texts is no better on others.
     noise = np.clip(rng.normal(0.5, 0.1, (8, 50, 6)), 0, 1)
     table = ScoreTable(noise, tuple(f"L0H{h}" for h in range(8)), tuple(f"p{p}" for p in range(50)))
-    found = summarise(table)
+    found = summarise(table, {})
     assert found.chosen == "every other text"
     assert (found.texts, found.texts_reported) == (6, 3)
     assert found.mean_iou == pytest.approx(0.5, abs=0.05)
@@ -49,7 +49,7 @@ def test_programs_are_chosen_on_every_other_text_and_reported_on_the_rest():
 
 def test_means_alone_leave_no_text_to_report_on_and_it_is_said():
     means = ScoreTable(np.random.default_rng(0).random((3, 4)), ("L0H0", "L0H1", "L0H2"), tuple("abcd"))
-    found = summarise(means)
+    found = summarise(means, {})
     assert found.chosen == "the same texts"
     assert found.texts is None
     assert found.mean_iou == pytest.approx(float(means.means.max(axis=1).mean()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evolve.results.prompts.statistics import BenchCall, CandidateOutcome, PromptRow, prompt_table
+from evolve.results.provenance import dated, provenance_of, provenance_of_all
 from evolve.store import Store
 from evolve.store.records import ProposalRecord
 from evolve.store.run_dir import RunDir
@@ -16,13 +17,14 @@ from evolve.store.run_dir import RunDir
 
 @dataclass(frozen=True)
 class PromptTable:
-    """One row for each template version, operator and model."""
+    """One row for each template version, operator and model, and what the runs are about."""
 
     rows: list[PromptRow]
+    provenance: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """What `prompts --json` prints."""
-        return {"prompts": [row.as_json() for row in self.rows]}
+        return {"prompts": [row.as_json() for row in self.rows], "provenance": dict(self.provenance)}
 
 
 def prompts_of(runs: Sequence[Path]) -> PromptTable:
@@ -33,14 +35,16 @@ def prompts_of(runs: Sequence[Path]) -> PromptTable:
     """
     calls: list[BenchCall] = []
     names: dict[str, str] = {}
+    about = {}
     for path in runs:
         store = RunDir(path).open_store()
         try:
             calls += bench_calls(store)
+            about[str(path)] = provenance_of(store)
             names |= {p.template: p.prompt for p in store.all_proposals() if p.template and p.prompt}
         finally:
             store.close()
-    return PromptTable(prompt_table(calls, names))
+    return PromptTable(prompt_table(calls, names), dated(provenance_of_all(about)))
 
 
 def bench_calls(store: Store) -> list[BenchCall]:

@@ -18,6 +18,7 @@ from evolve.listeners import Listener
 from evolve.replay import replay
 from evolve.results.prompts.comparison import PromptComparison, compare_calls
 from evolve.results.prompts.statistics import BenchCall, CandidateOutcome
+from evolve.results.provenance import dated, file_facts, provenance_of
 from evolve.session import captured, make_pool
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock
@@ -48,11 +49,13 @@ class Trial:
         templates: their files.
         operator: whose templates they are.
         comparison: how they did.
+        provenance: of the run, and the names and hashes of both `templates`.
     """
 
     templates: tuple[str, str]
     operator: str
     comparison: PromptComparison
+    provenance: Mapping[str, Any]
 
     @property
     def sentence(self) -> str:
@@ -62,7 +65,7 @@ class Trial:
     def as_json(self) -> dict[str, Any]:
         """What `prompts --compare --json` prints."""
         named = {"templates": self.templates, "operator": self.operator, "sentence": self.sentence}
-        return named | self.comparison.as_dict()
+        return named | self.comparison.as_dict() | {"provenance": dict(self.provenance)}
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,12 @@ def compare_templates(
         for side, template in zip(replies, both, strict=True)
     ]
     verdict = compare_calls(list(zip(calls[0], calls[1], strict=True)))
-    return Trial((str(templates[0]), str(templates[1])), name, verdict)
+    store = run_dir.open_store()
+    try:
+        about = dated(provenance_of(store)) | {"templates": [file_facts(path) for path in templates]}
+    finally:
+        store.close()
+    return Trial((str(templates[0]), str(templates[1])), name, verdict, about)
 
 
 def read_template(path: Path) -> str:
