@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from fitness.heads import Head
 from fitness.models.attention import Attention
 from fitness.models.capture import capture
 from fitness.models.source import ModelSource
+from fitness.posix import resource
 from fitness.replacement.studies.settings import Settings as StudySettings
 from fitness.scoring.baselines import baselines
 from fitness.scoring.worker import Worker

@@ -15,7 +15,6 @@ app = typer.Typer(
     name="headscribe",
     help="Searches for short Python programs that reproduce the attention heads of language models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -58,7 +57,6 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     """
     from evolve.views.terminal import log_to_stderr
     from fitness.errors import UserError
-    from fitness.printable import printable
 
     log_to_stderr()
     for noisy in ("httpx", "openai", "transformers", "datasets", "matplotlib", "fontTools"):
@@ -66,7 +64,7 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     try:
         value = command()
     except UserError as error:
-        typer.secho(printable(f"headscribe: {error}"), err=True, fg="red")
+        tell(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.secho("interrupted", err=True)
@@ -79,6 +77,13 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     from evolve.views.printing import print_all
 
     print_all(show(value))
+
+
+def tell(error: Exception) -> None:
+    """Says on stderr, in one line, what the user must change."""
+    from fitness.printable import printable
+
+    typer.secho(printable(f"headscribe: {error}"), err=True, fg="red")
 
 
 def shares(given: str | None, option: str) -> list[float] | None:

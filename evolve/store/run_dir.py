@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from evolve.listeners import Listener
 from evolve.store.database import FILE, Store
 from evolve.store.records import StepSummary
 from fitness.errors import UserError, closest
+from fitness.posix import fcntl
 from fitness.text.corpus import Splits
 
 STAGE_EVERY_SECONDS = 10.0

@@ -8,7 +8,6 @@ cache/KEY/                        the folder's name when all is written
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -23,6 +22,7 @@ import numpy as np
 
 from fitness.errors import UserError
 from fitness.models.attention import DATA, block_offsets
+from fitness.posix import fcntl
 
 log = logging.getLogger("headscribe")
 

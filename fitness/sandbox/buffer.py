@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
@@ -13,6 +12,7 @@ from itertools import accumulate
 import numpy as np
 
 from fitness.failures import FailureKind
+from fitness.posix import fcntl
 from fitness.sandbox.outcome import CHILD_ENDS
 
 # nonce, kind, text (-1: unknown), line (0: unknown), bytes of message

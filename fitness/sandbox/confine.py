@@ -6,10 +6,10 @@ import contextlib
 import ctypes
 import math
 import os
-import resource
 import signal
 import sys
 
+from fitness.posix import resource
 from fitness.sandbox.landlock import Landlock
 from fitness.sandbox.outcome import Limits
 from fitness.sandbox.seccomp import ALLOWED_CALLS, Seccomp

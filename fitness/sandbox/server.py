@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import mmap
 import os
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fitness.posix import fcntl
 from fitness.sandbox.buffer import Buffer
 from fitness.sandbox.child import Job, Runner, run_child
 from fitness.sandbox.confine import Confinement, address_space

@@ -2,9 +2,13 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
+from campaigns import ROOT
 from typer.testing import CliRunner
 
 from evolve.cli import app
@@ -96,3 +100,40 @@ def test_a_table_is_reduced_on_the_screen_and_written_where_one_says(tmp_path, m
 def test_what_libraries_do_behind_the_scenes_stays_out_of_stderr():
     execute(dict, lambda _: [], as_json=True)
     assert not logging.getLogger("matplotlib.font_manager").isEnabledFor(logging.WARNING)
+
+
+def test_a_shell_completes_commands_and_options_without_loading_a_model_library():
+    code = "import sys, evolve.cli\ntry: evolve.cli.main()\nfinally: assert 'numpy' not in sys.modules"
+    for words, wanted in (("headscribe st", "status"), ("headscribe replace --frac", "--fractions")):
+        asked = {"_HEADSCRIBE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | asked
+        )
+        assert done.stdout.split() == [wanted], done.stderr
+
+
+# Windows has neither module; everything else is as here.
+WITHOUT_FCNTL = """
+import sys
+sys.modules["fcntl"] = None
+from evolve.cli import main
+for arguments in (["check", "quickstart"], ["status", "."], ["score", "a.py", "--model", "m"], ["replace", "."]):
+    sys.argv = ["headscribe", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        print(arguments[0], ended.code)
+import headscribe
+try:
+    headscribe.run("quickstart")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_system_without_locks_is_told_in_a_sentence_what_would_do():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_FCNTL], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["check", "2", "status", "2", "score", "2", "replace", "2", "UserError"]
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("headscribe: ") and "WSL2" in line for line in lines)
