@@ -26,9 +26,6 @@ CHECKS = ("python-docs", "stories")
 FEWEST_TEXTS = 4
 
 
-Share = Annotated[float, Field(ge=0)]
-
-
 class SplitSizes(Section):
     """Numbers of texts of each domain."""
 
