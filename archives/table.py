@@ -186,6 +186,36 @@ def merge(tables: Mapping[str, ScoreTable]) -> ScoreTable:
     return ScoreTable(scores, tuple(heads), tuple(programs), tuple(texts), tuple(runs))
 
 
+def is_table(path: Path) -> bool:
+    """Whether a path is named as score tables are."""
+    return path.suffix in (".csv", ".parquet")
+
+
+def read_table(path: Path) -> ScoreTable:
+    """Reads a score table as CSV, or as Parquet (extra `parquet`) with the same columns, see `read_csv`.
+
+    Raises:
+        UserError: as `read_csv` does, and where pyarrow is missing.
+    """
+    if path.suffix != ".parquet":
+        return read_csv(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no plain file")
+    try:
+        from pyarrow import ArrowException, parquet
+    except ModuleNotFoundError:
+        raise UserError(f"{path}: reading Parquet needs pyarrow: pip install 'headscribe[parquet]'") from None
+    try:
+        found = parquet.read_table(path).to_pydict()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ArrowException as error:
+        raise UserError(f"{path}: is not Parquet: {error}") from None
+    header = [name.strip().lower() for name in found]
+    rows = (["" if cell is None else str(cell) for cell in row] for row in zip(*found.values(), strict=True))
+    return _of_rows(path, header, rows)
+
+
 def read_csv(path: Path) -> ScoreTable:
     """Reads `layer, head, program_idx | program_name, sentence_idx, iou_score`, one row per score, in any order.
 
@@ -202,12 +232,16 @@ def read_csv(path: Path) -> ScoreTable:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = [name.strip().lower() for name in next(reader, [])]
-            columns = _columns(path, header)
-            cells = _read_rows(path, reader, columns, len(header))
+            return _of_rows(path, header, reader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: is not CSV text in UTF-8: {error}") from None
+
+
+def _of_rows(path: Path, header: list[str], rows: Iterable[list[str]]) -> ScoreTable:
+    columns = _columns(path, header)
+    cells = _read_rows(path, rows, columns, len(header))
     if not cells:
         raise UserError(f"{path}: holds no scores")
     return _assemble(cells, columns)

@@ -30,9 +30,14 @@ def one_line(text: str, most: int = 400) -> str:
     return " ".join(printable(text).split())[:most]
 
 
-def csv_cell(value: object) -> object:
-    """A value as a cell of a table that spreadsheets open: text that they would take for a formula is quoted."""
+def csv_cell(value: object, *, lines: bool = False) -> object:
+    """A value as a cell of a table that spreadsheets open: text that they would take for a formula is quoted.
+
+    Args:
+        value: anything.
+        lines: keep the line breaks and tabs of a text, as a program's source needs them.
+    """
     if isinstance(value, str):
-        value = printable(value)
+        value = "\t".join(printable(part, lines=True) for part in value.split("\t")) if lines else printable(value)
         return f"'{value}" if value.startswith(_FORMULA) else value
     return value

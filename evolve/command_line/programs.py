@@ -12,7 +12,7 @@ from evolve.command_line.options import Json, Run, Runs, app, execute, shares
 
 @app.command()
 def library(
-    runs: Annotated[list[Path], typer.Argument(help="Runs or CSV score tables; two runs are compared as well.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or score tables as CSV or Parquet; two runs are compared.")],
     epsilon: Annotated[
         float | None, typer.Option(help="Cover heads within this of their best (default: 0.02).")
     ] = None,
@@ -42,8 +42,22 @@ def library(
 
 
 @app.command()
+def export(
+    run: Run,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to write (default: export/ in the run).")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, or parquet (extra `parquet`).")] = "csv",
+    as_json: Json = False,
+) -> None:
+    """Write programs, held-out scores, proposals, LLM calls and steps as tables, with their provenance."""
+    from evolve.commands.export import export as export_command
+    from evolve.views.export import render
+
+    execute(lambda: export_command(run, folder=folder, form=form), render, as_json=as_json)
+
+
+@app.command()
 def score(
-    programs: Annotated[Path, typer.Argument(help="A Python file of programs, or a CSV score table.")],
+    programs: Annotated[Path, typer.Argument(help="A Python file of programs, or a score table (CSV, Parquet).")],
     model: Annotated[str | None, typer.Option(help="Folder, bundled name or hub name of the model.")] = None,
     texts: Annotated[str, typer.Option(help="Texts to score on.")] = "stories",
     max_tokens: Annotated[int, typer.Option(help="Length to which texts are cut.")] = 64,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archives.table import is_table
 from evolve.results.abroad import config_abroad
 from evolve.results.libraries import Made, make_library
 from evolve.results.mixes import Mixes, mix_library
@@ -46,7 +47,7 @@ def library(
     """Makes a library and writes it, with progress on stderr.
 
     Args:
-        paths: run directories, or CSV score tables.
+        paths: run directories, or score tables, CSV or Parquet.
         criterion: what the library must reach.
         out: where to write; None is the run.
         plots: draw the curves as well.
@@ -58,7 +59,7 @@ def library(
             another place than the run.
     """
     if mix is not None:
-        if len(paths) != 1 or paths[0].suffix == ".csv" or out not in (None, paths[0]):
+        if len(paths) != 1 or is_table(paths[0]) or out not in (None, paths[0]):
             raise UserError("library --mix: give one run, and no --out; its programs and texts are what is mixed")
         if not 2 <= mix <= MOST_MIXED:
             raise UserError(f"library --mix: {mix} is out of range; a mix has 2 to {MOST_MIXED} programs at most")

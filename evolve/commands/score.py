@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archives.table import read_csv
+from archives.table import is_table, read_table
 from evolve.results.program_files import read_program_file
 from evolve.results.provenance import dated, file_facts, provenance_of_files
 from evolve.results.scores import Scored, ScoredPrograms, score_programs, scoring_config, summarise, write_scores
@@ -23,15 +23,15 @@ def score(
     workers: int,
     out: Path | None,
 ) -> Scored:
-    """Scores a file of programs against every head of a model, or sums up a CSV score table.
+    """Scores a file of programs against every head of a model, or sums up a score table, CSV or Parquet.
 
     Raises:
         UserError: for a file that cannot be read or holds no program, and a missing model.
     """
     measured: ScoredPrograms | None = None
     assignment = None
-    if path.suffix == ".csv":
-        table = read_csv(path)
+    if is_table(path):
+        table = read_table(path)
     elif model is None:
         raise UserError("score: programs need --model, a folder, a bundled name or a hub name, to be scored on")
     else:

@@ -17,7 +17,7 @@ from archives.export import library_json
 from archives.library import ReducedLibrary
 from archives.library_py import Agree
 from archives.reduce import EPSILON, reduce
-from archives.table import ScoreTable, merge, read_csv
+from archives.table import ScoreTable, is_table, merge, read_table
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.found import Found, load_found, score_on_test, score_table, test_scorer
@@ -81,10 +81,10 @@ def make_library(
     plots: bool = False,
     listener: Listener | None = None,
 ) -> Made:
-    """Reduces what is found in runs or CSV tables; one library for all of them.
+    """Reduces what is found in runs or score tables; one library for all of them.
 
     Args:
-        paths: run directories, or CSV score tables.
+        paths: run directories, or score tables, CSV or Parquet.
         criterion: what the library must reach; nothing set is the run's own epsilon.
         out: folder to write to; None is the run, and nowhere for several runs and for tables.
         plots: draw the curves as well (extra `plots`).
@@ -93,7 +93,7 @@ def make_library(
     Raises:
         UserError: for paths that hold neither runs nor tables, or a mixture of both; for plots with nowhere to go.
     """
-    target = out or (paths[0] if len(paths) == 1 and paths[0].suffix != ".csv" else None)
+    target = out or (paths[0] if len(paths) == 1 and not is_table(paths[0]) else None)
     if plots and target is None:
         raise UserError("library --plots: say with --out where the pictures of tables or several runs go")
     library, points, agree = reduce_paths(paths, criterion, listener)
@@ -109,12 +109,12 @@ def make_library(
 def reduce_paths(
     paths: Sequence[Path], criterion: Criterion, listener: Listener | None = None, *, test: bool = True
 ) -> tuple[ReducedLibrary, list[Point], Agree]:
-    """One library for what is found in runs or CSV tables, with the points of its coverage curve; writes no library.
+    """One library for what is found in runs or score tables, with the points of its coverage curve; writes no library.
 
     What it gives last compares programs, as `write_library` needs it: on held-out texts, where there are any.
 
     Args:
-        paths: run directories, or CSV score tables.
+        paths: run directories, or score tables, CSV or Parquet.
         criterion: what the library must reach; nothing set is the run's own epsilon.
         listener: told how it goes.
         test: read the test texts of runs, which is written down there; without, there are no points.
@@ -122,12 +122,12 @@ def reduce_paths(
     Raises:
         UserError: for paths that hold neither runs nor tables, or a mixture of both.
     """
-    tables = [path for path in paths if path.suffix == ".csv"]
+    tables = [path for path in paths if is_table(path)]
     if tables and len(tables) < len(paths):
-        raise UserError("library: give runs or CSV score tables, not both")
+        raise UserError("library: give runs or score tables, not both")
     named = dict(zip(_names(paths), paths, strict=True))
     if tables:
-        whole = merge({name: read_csv(path) for name, path in named.items()})
+        whole = merge({name: read_table(path) for name, path in named.items()})
         library, points = reduce_table(whole, criterion)
         return replace(library, provenance=provenance_of_files(named)), points, agree_on_stories
     return _from_runs(named, criterion, listener, test=test)
@@ -143,7 +143,7 @@ def reduce_table(whole: ScoreTable, criterion: Criterion) -> tuple[ReducedLibrar
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    names = [path.stem if path.suffix == ".csv" else path.resolve().name for path in paths]
+    names = [path.stem if is_table(path) else path.resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
