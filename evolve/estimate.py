@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evolve.config import Config
-from evolve.config.llm import LlmModel
+from evolve.config.llm import LlmModel, Price
 from evolve.corpus import read_splits
 from evolve.disk import attention_bytes, database_bytes
 from evolve.listeners import Listener
@@ -36,6 +36,7 @@ from operators.llm.client.client import Client
 from operators.llm.client.failures import CallFailed
 from operators.llm.client.settings import check_models
 from operators.llm.prompt_check import check_prompts
+from operators.llm.replies import CUT_OFF
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Operator, Parent, PromptOperator, Request
 from operators.registry import get_operator
@@ -72,6 +73,7 @@ class LlmEstimate:
         completion_tokens: tokens of replies.
         cost_usd: dollars.
         endpoints: those tried.
+        unpriced: models of services of which no price is known, so that their dollars are not counted.
     """
 
     calls: int
@@ -79,6 +81,7 @@ class LlmEstimate:
     completion_tokens: int
     cost_usd: float
     endpoints: tuple[Endpoint, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,12 @@ def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:
     finally:
         client.close()
         store.close()
+    if reply.finish in CUT_OFF and not reply.text.strip():
+        thought = f", {reply.usage.reasoning_tokens} of them thought" if reply.usage.reasoning_tokens else ""
+        raise UserError(
+            f"llm: {model.model} said nothing in {reply.usage.completion_tokens} tokens{thought}; allow a larger "
+            f"max_tokens than {model.max_tokens} (llm.models)"
+        )
     return Endpoint(model.model, True, reply.cost_usd)
 
 
@@ -315,11 +324,12 @@ def _estimate_llm(
     prompt = factor * sum(wanted[name] * tokens for name, tokens in measured.prompt_tokens.items())
     longest = min((model.max_tokens for model in config.llm.models), default=0)
     reply = factor * calls * min(REPLY_TOKENS, longest)
-    prices = [model.price_per_million for model in config.llm.models]
+    prices = [model.price_per_million or Price() for model in config.llm.models]
     usd = float(np.mean([prompt * price.input + reply * price.output for price in prices])) / 1e6 if prices else 0.0
     if config.llm.budget.usd is not None:
         usd = min(usd, config.llm.budget.usd)
-    return LlmEstimate(round(calls * factor), round(prompt), round(reply), round(usd, 4), endpoints)
+    unpriced = tuple(model.model for model in config.llm.unpriced)
+    return LlmEstimate(round(calls * factor), round(prompt), round(reply), round(usd, 4), endpoints, unpriced)
 
 
 def _speed(config: Config) -> float:

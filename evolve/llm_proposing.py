@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from evolve.config.llm import LlmModel
 from evolve.state import Slot
 from evolve.store import Store
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from operators.llm.client.calls import Message, conversation
 from operators.llm.client.client import Client
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown
@@ -21,6 +23,7 @@ from operators.llm.templates import Templates
 from operators.protocol import Failure, Proposal
 
 LEAST_PAUSE_SECONDS = 2.0
+CUT_OFF_IN_A_ROW = 3
 
 
 class Asker:
@@ -61,6 +64,7 @@ class Asker:
         self._stopped = threading.Event()
         self._one_asks = threading.Lock()
         self._told_down = False
+        self._cut_off: Counter[str] = Counter()
         self.cached = 0
         self.offline = False
         self.spent = ""
@@ -85,7 +89,8 @@ class Asker:
         self._client.close()
 
     def _messages(self, slot: Slot, values: Mapping[str, Any]) -> list[Message]:
-        messages = self._templates.render(slot.arm.prompt or slot.arm.operator, values)
+        as_json = self._models[slot.arm.model or ""].response_format is not None
+        messages = self._templates.render(slot.arm.prompt or slot.arm.operator, values, as_json=as_json)
         earlier = self._store.get(slot.repairs) if slot.repairs else None
         return conversation(earlier, messages) if earlier else messages
 
@@ -117,8 +122,22 @@ class Asker:
         with self._lock:
             self.cached += reply.cached
             self._told_down = False
-        found = read_reply(reply.text, reply.finish)
+        found = read_reply(reply.text, reply.finish, reply.usage)
+        self._notice_cut_off(entry, found)
         return [_candidate(slot, index, part, reply.key) for index, part in enumerate(found)]
+
+    def _notice_cut_off(self, entry: LlmModel, found: Sequence[Proposal | Failure]) -> None:
+        """Says so where a model's replies end before they hold a program, again and again."""
+        cut_off = all(isinstance(part, Failure) and part.kind is FailureKind.CUT_OFF for part in found)
+        with self._lock:
+            in_a_row = self._cut_off[entry.model] = self._cut_off[entry.model] + 1 if cut_off else 0
+        if in_a_row == CUT_OFF_IN_A_ROW:
+            last = found[-1]
+            assert isinstance(last, Failure)
+            self._on_incident(
+                f"{entry.model}: {in_a_row} replies in a row without a program, the last of them: {last.message} than "
+                f"{entry.max_tokens} (llm.models)"
+            )
 
     def _wait_for(self, entry: LlmModel, down: EndpointDown) -> None:
         """Returns when an endpoint answers again.

@@ -23,6 +23,7 @@ from operators.registry import LLM_OPERATORS
 OFFLINE_SECONDS = {"residual": 0.18, "tweak": 0.04, "genetic": 0.02, "constants": 0.04, "simplify": 0.10}
 OFFLINE_SECONDS_OTHERWISE = 0.02
 EVALUATION_SECONDS = 0.05
+LONG_REPLY_TOKENS = 1500
 # What a dollar weighs beside time: an hour of the machine.
 SECONDS_PER_USD = 3600.0
 # An LLM that repeats known programs is paid for nothing: after so many in a row its arm sits out so many slots.
@@ -256,8 +257,8 @@ class Scheduler:
         if proposal.model is None:
             return OFFLINE_SECONDS.get(proposal.operator, OFFLINE_SECONDS_OTHERWISE), 0.0
         model = self.models[proposal.model]
-        # A call without an answer is estimated as the longest reply, for it kept its place as long.
-        tokens = model.max_tokens if call is None else call.completion_tokens
+        # A call without an answer kept its place for as long as a long reply.
+        tokens = min(model.max_tokens, LONG_REPLY_TOKENS) if call is None else call.completion_tokens
         usd = 0.0 if call is None else call.cost_usd
         return tokens / model.tokens_per_second / self.max_in_flight, usd
 

@@ -59,7 +59,7 @@ def execute(command: Callable[[], Any], show: Callable[[Any], Any], *, as_json: 
     from fitness.errors import UserError
 
     log_to_stderr()
-    for noisy in ("httpx", "openai", "transformers", "datasets", "matplotlib", "fontTools"):
+    for noisy in ("httpx", "httpx2", "openai", "transformers", "datasets", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         value = command()

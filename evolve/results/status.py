@@ -27,7 +27,9 @@ class LlmSpend:
         calls: requests.
         cached_calls: replies that the last session took from the store.
         prompt_tokens: tokens of prompts.
+        cached_tokens: those of them that endpoints had at hand.
         completion_tokens: tokens of replies.
+        reasoning_tokens: those of them that models thought and did not say.
         lost_tokens: tokens paid for without a reply.
         cost_usd: dollars.
     """
@@ -35,7 +37,9 @@ class LlmSpend:
     calls: int
     cached_calls: int
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
+    reasoning_tokens: int
     lost_tokens: int
     cost_usd: float
 
@@ -235,7 +239,9 @@ def llm_spend(store: Store) -> LlmSpend:
         calls=spend.calls,
         cached_calls=store.meta("cached_calls", 0),
         prompt_tokens=spend.prompt_tokens,
+        cached_tokens=spend.cached_tokens,
         completion_tokens=spend.completion_tokens,
+        reasoning_tokens=spend.reasoning_tokens,
         lost_tokens=spend.lost_tokens,
         cost_usd=round(spend.usd, 6),
     )

@@ -22,7 +22,8 @@ def render(estimate: CostEstimate) -> Table:
     if llm.calls:
         table.add_row("LLM calls", str(llm.calls))
         table.add_row("LLM tokens", f"{llm.prompt_tokens} in, {llm.completion_tokens} out")
-        table.add_row("LLM cost", f"{llm.cost_usd:.2f} USD")
+        unpriced = f", without {escape(', '.join(llm.unpriced))}: no price is known" if llm.unpriced else ""
+        table.add_row("LLM cost", f"{llm.cost_usd:.2f} USD{unpriced}")
     for endpoint in llm.endpoints:
         table.add_row("endpoint", f"{escape(endpoint.model)} answers")
     return table

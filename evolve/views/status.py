@@ -41,7 +41,9 @@ def render(status: Status) -> Panel:
     parts += [RichText(f"programs: {entered}"), "", _bars(grid.occupancy), *_clipped(grid)]
     if status.llm.calls:
         llm = status.llm
-        tokens = f"{llm.prompt_tokens} + {llm.completion_tokens} tokens"
+        cached = f" ({llm.cached_tokens} cached)" if llm.cached_tokens else ""
+        thought = f" ({llm.reasoning_tokens} thought)" if llm.reasoning_tokens else ""
+        tokens = f"{llm.prompt_tokens}{cached} + {llm.completion_tokens}{thought} tokens"
         parts += ["", f"LLM: {llm.calls} calls, {tokens}, {llm.cost_usd:.4f} USD"]
     if status.gain_over_reference is not None:
         gain = with_interval(status.gain_over_reference, status.gain_over_reference_interval, signed=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import textwrap
 from dataclasses import dataclass
 
 from fitness.failures import FailureKind
 from fitness.program import ENTRY, Program, ProgramError
+from operators.llm.client.usage import Usage
 from operators.protocol import Failure, Proposal
 
 MAX_CANDIDATES = 8
@@ -27,6 +29,8 @@ _FENCE = re.compile(r"^(?P<indent>[ \t]*+)(?P<fence>`{3,}+|~{3,}+)[ \t]*+(?P<lan
 _PYTHON = {"", "python", "py", "python3", "py3", "python2"}
 _DEFINES = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{ENTRY}\b", re.MULTILINE)
 _BEGINS = re.compile(r"^(import |from |def |@)", re.MULTILINE)
+# A JSON object that may hold programs, by itself or in a fence.
+_JSON = re.compile(r"^(?:`{3,}+json[ \t]*+\n)?[ \t]*+(?=\{\s*+\"programs?\"\s*+:)", re.IGNORECASE | re.MULTILINE)
 _REFUSAL = re.compile(
     r"\b(i can(no|')?t|i cannot|i'm sorry|i am sorry|i am unable|i'm unable|as an ai)\b", re.IGNORECASE
 )
@@ -40,12 +44,13 @@ class _Block:
     closed: bool
 
 
-def read_reply(text: str, finish: str = "stop") -> list[Proposal | Failure]:
-    """Finds the programs of a reply.
+def read_reply(text: str, finish: str = "stop", usage: Usage | None = None) -> list[Proposal | Failure]:
+    """Finds the programs of a reply: as code, or in JSON as `{"program": ...}` or `{"programs": [...]}`.
 
     Args:
         text: what the model said.
         finish: why it ended, as in `Reply.finish`.
+        usage: its tokens, for the message of one that ended before it said anything.
 
     Returns:
         At least one entry, in the reply's order. A proposal's source parses as a program. What looks like a program and
@@ -53,10 +58,10 @@ def read_reply(text: str, finish: str = "stop") -> list[Proposal | Failure]:
         any is one failure: `EMPTY`, `REFUSAL`, `CUT_OFF`, `NO_PROGRAM` or `NO_CODE`.
     """
     words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).lstrip()
-    blocks = _fenced(words) or _bare(words)
+    blocks = _json(words) or _fenced(words) or _bare(words)
     programs = [block for block in blocks if _DEFINES.search(block.source)]
     if not programs:
-        return [_nothing(words, text, finish, bool(blocks))]
+        return [_nothing(words, finish, usage, bool(blocks))]
     found: list[Proposal | Failure] = []
     for block in programs:
         if len(found) >= MAX_CANDIDATES:
@@ -66,12 +71,13 @@ def read_reply(text: str, finish: str = "stop") -> list[Proposal | Failure]:
     return found[:MAX_CANDIDATES]
 
 
-def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
+def _nothing(words: str, finish: str, usage: Usage | None, has_code: bool) -> Failure:
     if finish in REFUSED:
         return Failure(FailureKind.REFUSAL, "the model refused, or its reply was filtered")
-    if finish in CUT_OFF and text.strip():
-        message = "the reply ended before any program was complete; allow a larger max_tokens"
-        return Failure(FailureKind.CUT_OFF, message)
+    if finish in CUT_OFF:
+        return Failure(FailureKind.CUT_OFF, f"{_ended_early(usage)}; allow a larger max_tokens")
+    if not has_code and _JSON.match(words):
+        return Failure(FailureKind.SYNTAX, "the reply's JSON does not parse, or holds no program")
     if not words.strip():
         return Failure(FailureKind.EMPTY, "the reply is empty")
     if has_code:
@@ -79,6 +85,32 @@ def _nothing(words: str, text: str, finish: str, has_code: bool) -> Failure:
     if _REFUSAL.search(words[:400]):
         return Failure(FailureKind.REFUSAL, "the model refused")
     return Failure(FailureKind.NO_CODE, "the reply holds no code")
+
+
+def _ended_early(usage: Usage | None) -> str:
+    told = "the reply ended before any program was complete"
+    if usage is None:
+        return told
+    thought = f", {usage.reasoning_tokens} of them thought" if usage.reasoning_tokens else ""
+    return f"{told}, after {usage.completion_tokens} tokens{thought}"
+
+
+def _json(words: str) -> list[_Block]:
+    """Programs in a JSON object; none where it does not parse or holds other things."""
+    begin = _JSON.search(words)
+    if begin is None:
+        return []
+    try:
+        # Line ends within strings are taken as they are, as models write them.
+        found, _ = json.JSONDecoder(strict=False).raw_decode(words, begin.end())
+    except (ValueError, RecursionError):
+        return []
+    sources = found["programs"] if isinstance(found.get("programs"), list) else [found.get("program")]
+    blocks = []
+    for source in sources:
+        if isinstance(source, str):
+            blocks += _fenced(source) or [_Block(source.replace("\r\n", "\n").strip("\n"), closed=True)]
+    return [block for block in blocks if _DEFINES.search(block.source)]
 
 
 def _fenced(words: str) -> list[_Block]:

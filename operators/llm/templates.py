@@ -26,7 +26,7 @@ from operators.llm.client.calls import Message
 SUFFIX = ".md"
 BUILT_IN = Path(configs.__file__).parent / "prompts"
 # Known to every template, whatever its operator.
-SHARED = frozenset({"vocabulary"})
+SHARED = frozenset({"vocabulary", "as_json"})
 # Parts of what prompts say of a head that can be left out, to see what they are worth: placeholder -> its empty value.
 LEFT_OUT: Mapping[str, Any] = {
     "profile": (),
@@ -89,8 +89,8 @@ class Templates:
             self._hashes[name] = digest.hexdigest()[:16]
         return self._hashes[name]
 
-    def render(self, name: str, values: Mapping[str, Any]) -> list[Message]:
-        """The messages of a template.
+    def render(self, name: str, values: Mapping[str, Any], *, as_json: bool = False) -> list[Message]:
+        """The messages of a template; `as_json` where the endpoint holds the model to a JSON object.
 
         Raises:
             UserError: for a placeholder without a value, or an error in the template, with file and line.
@@ -98,7 +98,7 @@ class Templates:
         values = {**values, **{key: empty for key, empty in self._left_out.items() if key in values}}
         try:
             filled = [
-                {"role": role, "content": _tidy(template.render(values, vocabulary=self._vocabulary))}
+                {"role": role, "content": _tidy(template.render(values, vocabulary=self._vocabulary, as_json=as_json))}
                 for role, template in self._templates(name)
             ]
         except jinja2.TemplateError as error:

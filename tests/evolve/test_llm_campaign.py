@@ -17,6 +17,7 @@ from fake_llm_server import (
     ENDLESS,
     GOOD,
     HOSTILE,
+    LOST_IN_THOUGHT,
     NO_CODE,
     REFUSAL,
     WRONG,
@@ -91,6 +92,45 @@ def test_the_key_is_in_no_file_of_the_run(headscribe, campaign, server, tmp_path
     assert KEY not in done.stdout + done.stderr
     for file in (tmp_path / "run").iterdir():
         assert KEY.encode() not in file.read_bytes(), file
+
+
+def test_a_model_that_refuses_fields_thinks_and_answers_in_json_is_asked_as_it_likes(
+    headscribe, campaign, server, tmp_path
+):
+    plain = server.otherwise
+
+    def as_json(body):
+        source = plain(body).text.split("```python\n")[1].split("```")[0]
+        return Say(json.dumps({"programs": [source]}), thought_tokens=50, cached=7)
+
+    server.refuses, server.otherwise = ("max_tokens", "temperature"), as_json
+    model = {"model": "scripted", "base_url": server.base_url, "temperature": 1, "response_format": "json_schema"}
+    operators = {"fresh": 2, "mutate": 1}
+    config = campaign(llm={"models": [model], "max_in_flight": 1}, operators=operators, stop={"max_programs": 18})
+    done = run(headscribe, config, tmp_path / "run")
+    llm = json.loads(done.stdout)["llm"]
+    assert llm["calls"] == server.requests
+    answered = llm["calls"] - 2
+    assert llm["reasoning_tokens"] == 50 * answered > 0
+    assert llm["cached_tokens"] == 7 * answered
+    assert outcomes(tmp_path / "run").keys() == {"ok"}
+    body = server.seen[-1].body
+    assert "JSON" in body["messages"][0]["content"]
+    assert body["response_format"]["type"] == "json_schema"
+    assert not {"max_tokens", "temperature"} & set(body)
+    assert "HTTP" not in done.stderr, "the HTTP client writes a line for every request"
+
+
+def test_a_model_lost_in_thought_fails_the_check_and_a_campaign_says_so(headscribe, campaign, server, tmp_path):
+    server.otherwise = lambda body: LOST_IN_THOUGHT
+    config = campaign(operators={"fresh": 1, "tweak": 1}, stop={"max_programs": 18})
+    checked = headscribe("check", config, check=False, env=os.environ | {"TEST_KEY": KEY})
+    assert checked.returncode == 2
+    assert "said nothing in 1400 tokens, 1400 of them thought; allow a larger max_tokens than 1500" in checked.stderr
+    done = run(headscribe, config, tmp_path / "run")
+    assert "scripted: 3 replies in a row without a program" in done.stderr
+    assert "after 1400 tokens, 1400 of them thought; allow a larger max_tokens than 1500" in done.stderr
+    assert outcomes(tmp_path / "run")["cut off"] >= 3
 
 
 @pytest.mark.parametrize(
@@ -268,7 +308,7 @@ def test_check_tries_the_endpoint_with_one_call_and_estimates_the_rest(headscrib
 def test_a_flawed_prompt_loses_to_its_mended_twin_and_equal_ones_do_not_differ(headscribe, campaign, server, tmp_path):
     good = Say(GOOD.format(weight=0.4, rest=0.1).replace("text.is_first", "(text.distance >= 0)"))
     server.otherwise = lambda body: Say(WRONG) if "FLAWED" in body["messages"][-1]["content"] else good
-    config = campaign(operators={"fresh": 1, "tweak": 1})
+    config = campaign(operators={"fresh": 1, "tweak": 1}, stop={"max_programs": 18})
     run(headscribe, config, tmp_path / "run")
     built_in = (ROOT / "configs" / "prompts" / "fresh.md").read_text()
     mended, flawed = tmp_path / "mended.md", tmp_path / "flawed.md"

@@ -42,13 +42,21 @@ CUT_OFF = "```python\ndef program(text):\n    weights = 0.7 * (text.distance == 
 
 @dataclass(frozen=True)
 class Say:
-    """A reply; `finish` as the endpoint reports it, `usage` left out where false, `refusal` beside no content."""
+    """A reply; `finish` as the endpoint reports it, `usage` left out where false, `refusal` beside no content.
+
+    `thought` is reasoning that is shown, `thought_tokens` what is counted of it: among the completion's tokens, or
+    where `beside` in the total alone. `cached` tokens of the prompt are said to be at hand.
+    """
 
     text: str | None
     finish: str | None = "stop"
     usage: bool = True
     refusal: str | None = None
     parts: bool = False
+    thought: str | None = None
+    thought_tokens: int | None = None
+    beside: bool = False
+    cached: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,15 @@ class EchoKey:
 
 Answer = Say | Status | Raw | EmptyChoices | Hang | BreakOff | EchoKey
 CUT = Say(CUT_OFF, finish="length")
+# A model that spent all its tokens on thought.
+LOST_IN_THOUGHT = Say("", finish="length", thought_tokens=1400)
+# What a service says of fields that its model does not take.
+REFUSES = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+    "Use 'max_completion_tokens' instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model. "
+    "Only the default (1) value is supported.",
+}
 
 
 def body_hash(body: dict) -> str:
@@ -123,6 +140,7 @@ class FakeLlmServer:
         log: file that gets a line for every request when it comes and when it is answered.
         seconds: how long an answer takes.
         hold: requests wait for this before they are answered, where it is set.
+        refuses: fields that no request may have.
     """
 
     otherwise: Callable[[dict], Answer] = field(
@@ -132,6 +150,7 @@ class FakeLlmServer:
     seconds: float = 0.0
     port: int = 0
     hold: threading.Event | None = None
+    refuses: Sequence[str] = ()
     seen: list[Seen] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -176,7 +195,11 @@ class FakeLlmServer:
             self.seen.append(Seen(body, headers, number))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
-            answer = self._script.popleft() if self._script else self.otherwise(body)
+            refused = [REFUSES[field] for field in self.refuses if field in body]
+            if refused:
+                answer: Answer = Status(400, message=refused[0], error_code="unsupported_parameter")
+            else:
+                answer = self._script.popleft() if self._script else self.otherwise(body)
             self._write("asked", number, headers)
         self.arrived.release()
         return answer, number
@@ -269,10 +292,18 @@ def completion(answer: Say | EmptyChoices, body: dict) -> dict:
         return whole | {"usage": {"prompt_tokens": prompt, "completion_tokens": 0, "total_tokens": prompt}}
     content = [{"type": "text", "text": answer.text}] if answer.parts else answer.text
     message = {"role": "assistant", "content": content, "refusal": answer.refusal}
+    if answer.thought is not None:
+        message["reasoning_content"] = answer.thought
     whole["choices"] = [{"index": 0, "finish_reason": answer.finish, "message": message}]
     if answer.usage:
         said = len((answer.text or "").split())
-        usage = {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
+        thought = answer.thought_tokens or 0
+        counted = said if answer.beside else said + thought
+        usage: dict = {"prompt_tokens": prompt, "completion_tokens": counted, "total_tokens": prompt + said + thought}
+        if answer.thought_tokens is not None and not answer.beside:
+            usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+        if answer.cached is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": answer.cached}
         return whole | {"usage": usage}
     return whole
 

@@ -101,7 +101,7 @@ def test_the_word_that_ends_a_campaign_is_clear():
 
 
 def test_free_models_need_no_dollars():
-    free = SimpleNamespace(input=0.0, output=0.0)
+    free = None
     with FakeLlmServer() as server:
         assert ask(make(MemoryStore(), limits=limits(usd=0.0)), entry(server, price_per_million=free)).cost_usd == 0
 

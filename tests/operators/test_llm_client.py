@@ -52,7 +52,8 @@ def entry(server, **changes):
         "model": "scribe-1",
         "base_url": server.base_url,
         "api_key_env": "SCRIBE_KEY",
-        "price_per_million": SimpleNamespace(input=1.0, output=4.0),
+        "price_per_million": SimpleNamespace(input=1.0, output=4.0, cached_input=None, reasoning=None),
+        "response_format": None,
         "temperature": 0.5,
         "max_tokens": 100,
         "timeout": 30.0,
@@ -91,7 +92,7 @@ def test_a_reply_comes_with_its_tokens_and_cost(server, store):
     server.script(Say("two words"))
     reply = ask(make(store), entry(server))
     assert (reply.text, reply.finish, reply.cached) == ("two words", "stop", False)
-    assert (reply.prompt_tokens, reply.completion_tokens) == (5, 2)
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (5, 2)
     assert reply.cost_usd == pytest.approx((5 * 1.0 + 2 * 4.0) / 1e6)
 
 
@@ -112,6 +113,83 @@ def test_a_length_by_another_name_replaces_max_tokens(server, store):
     ask(make(store), entry(server, temperature=None, extra={"max_completion_tokens": 7}))
     assert server.seen[0].body["max_completion_tokens"] == 7
     assert not {"max_tokens", "temperature"} & set(server.seen[0].body)
+
+
+@pytest.mark.parametrize("refused", [("max_tokens",), ("temperature",), ("max_tokens", "temperature")])
+def test_a_field_that_a_model_refuses_is_left_out_or_renamed_and_not_tried_again(server, store, refused):
+    server.refuses = refused
+    client = make(store, retries=0)
+    reply = ask(client, entry(server))
+    assert server.requests == 1 + len(refused) == client.spent.calls
+    ask(client, entry(server), sample=1)
+    assert server.requests == 2 + len(refused)
+    body = server.seen[-1].body
+    assert not set(refused) & set(body)
+    assert body.get("max_completion_tokens", body.get("max_tokens")) == 100
+    assert store.get(reply.key)["settings"].keys() == body.keys() - {"model", "messages"}
+    assert ask(make(store), entry(server)).cached, "what was asked for is the call's key"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens is too large: 100. This model supports at most 50 completion tokens",
+        "'max_tokens' or 'max_completion_tokens' is too large: 100. The maximum context length is 90 tokens",
+        "This model does not support tools",
+    ],
+)
+def test_a_length_that_is_too_large_is_told_and_not_sent_by_another_name(server, store, said):
+    server.script(Status(400, message=said))
+    with pytest.raises(CallFailed, match=said[:20]):
+        ask(make(store), entry(server))
+    assert server.requests == 1
+
+
+def test_a_resent_request_counts_as_a_call(server, store):
+    server.refuses = ("max_tokens",)
+    limits = SimpleNamespace(calls=1, tokens=None, usd=None)
+    with pytest.raises(CallFailed, match="1 of 1 calls"):
+        ask(make(store, limits=limits), entry(server))
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "completion", "reasoning"),
+    [
+        (Say("two words", thought_tokens=30), 32, 30),
+        (Say("two words", thought_tokens=30, beside=True), 32, 30),
+        (Say("two words", thought="nine char"), 2, 1),
+        (Say("two words", thought="nine char", usage=False), 18, 9),
+        (Say("", finish="length", thought_tokens=100), 100, 100),
+    ],
+)
+def test_thought_is_counted_apart_however_it_is_reported(server, store, said, completion, reasoning):
+    server.script(said)
+    client = make(store)
+    usage = ask(client, entry(server)).usage
+    assert (usage.completion_tokens, usage.reasoning_tokens) == (completion, reasoning)
+    assert client.spent.reasoning_tokens == spend_of(store.calls()).reasoning_tokens == reasoning
+
+
+def test_thought_and_cached_tokens_have_prices_of_their_own(server, store):
+    server.script(Say("two words", thought_tokens=30, cached=3))
+    price = SimpleNamespace(input=10.0, output=40.0, cached_input=1.0, reasoning=4.0)
+    reply = ask(make(store), entry(server, price_per_million=price))
+    assert reply.cost_usd == pytest.approx((2 * 10.0 + 3 * 1.0 + 2 * 40.0 + 30 * 4.0) / 1e6)
+
+
+def test_the_dearest_kind_of_token_is_set_aside(store):
+    price = SimpleNamespace(input=1.0, output=1.0, cached_input=0.1, reasoning=90.0)
+    client = make(store, limits=SimpleNamespace(calls=None, tokens=None, usd=0.001))
+    with FakeLlmServer() as server, pytest.raises(CallFailed, match=r"may cost 0\.009"):
+        ask(client, entry(server, price_per_million=price))
+
+
+def test_an_endpoint_holds_a_model_to_json_where_that_is_asked_for(server, store):
+    ask(make(store), entry(server, response_format="json_schema"))
+    asked = server.seen[0].body["response_format"]
+    assert asked["type"] == "json_schema"
+    assert asked["json_schema"]["schema"]["required"] == ["programs"]
 
 
 def test_the_same_question_is_paid_for_once(server, store):
@@ -340,8 +418,8 @@ def test_odd_answers_are_replies_all_the_same(server, store, answer, text, finis
 def test_tokens_that_the_endpoint_does_not_count_are_taken_at_their_most(server, store):
     server.script(Say("four", usage=False))
     reply = ask(make(store), entry(server))
-    assert reply.completion_tokens == 4
-    assert reply.prompt_tokens >= sum(len(message["content"]) for message in PROMPT)
+    assert reply.usage.completion_tokens == 4
+    assert reply.usage.prompt_tokens >= sum(len(message["content"]) for message in PROMPT)
     assert store.get(reply.key)["estimated"]
 
 

@@ -1,11 +1,14 @@
 """Programs in replies: found whatever surrounds them, and nothing taken for one that is none."""
 
+import json
+
 import pytest
 from fake_llm_server import CUT_OFF, HOSTILE, NO_CODE, REFUSAL, WRONG
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.program import Program
+from operators.llm.client.usage import Usage
 from operators.llm.replies import MAX_CANDIDATES, read_reply
 from operators.protocol import Failure, Proposal
 
@@ -44,6 +47,39 @@ def kinds(text, finish="stop"):
 )
 def test_a_program_is_found_whatever_surrounds_it(reply):
     assert sources(reply) == [ONE]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda *programs: json.dumps({"programs": programs}),
+        lambda *programs: json.dumps({"programs": programs}, indent=2) + "\nThat is all.",
+        lambda *programs: f"Here:\n```json\n{json.dumps({'programs': programs})}\n```",
+        lambda *programs: json.dumps({"programs": [f"```python\n{each}\n```" for each in programs]}),
+        lambda *programs: '{"programs": ["' + '", "'.join(each.replace('"', '\\"') for each in programs) + '"]}',
+    ],
+)
+def test_programs_in_json_are_found(form):
+    assert sources(form(ONE, TWO)) == [ONE, TWO]
+
+
+def test_one_program_in_json_is_found():
+    assert sources(json.dumps({"program": ONE})) == [ONE]
+
+
+def test_json_beside_code_does_not_hide_the_code():
+    assert sources(f'{{"program": "looks back"}}\n```python\n{ONE}\n```') == [ONE]
+
+
+@pytest.mark.parametrize("length", range(10, 100, 7))
+def test_json_that_is_cut_off_gives_no_program(length):
+    assert kinds(json.dumps({"programs": [ONE]})[:length], "length") == ["cut off"]
+
+
+def test_a_reply_lost_in_thought_names_its_tokens():
+    (failure,) = read_reply("", "length", Usage(10, 1500, 1500))
+    assert failure.kind == "cut off"
+    assert "after 1500 tokens, 1500 of them thought" in failure.message
 
 
 def test_several_candidates_come_in_their_order():
@@ -99,6 +135,10 @@ def test_the_docstring_becomes_the_note():
         ("```python\n" + "# long\n" * 4000 + ONE + "\n```", "stop", ["too long"]),
         (WRONG, "stop", ["program"]),
         (HOSTILE, "stop", ["program"]),
+        ("", "length", ["cut off"]),
+        ('{"programs": ["def program(text):', "stop", ["syntax"]),
+        ('{"programs": []}', "stop", ["syntax"]),
+        ('{"program": ' * 20_000, "stop", ["syntax"]),
     ],
 )
 def test_what_is_no_program_is_a_failure_of_its_kind(reply, finish, expected):

@@ -118,7 +118,8 @@ def compare_templates(
         pool = make_pool(config, listener)
         requests = _requests(run_dir, config, name, attention.labels, pairs)
         values = _prompt_values(pool, spec, name, requests)
-        messages = [[each.render(name, value) for value in values] for each in both]
+        as_json = config.llm.models[0].response_format is not None
+        messages = [[each.render(name, value, as_json=as_json) for value in values] for each in both]
         replies = _ask_all(run_dir, config, name, messages, listener)
         found = _evaluate(pool, spec, replies)
     calls = [
@@ -224,10 +225,10 @@ def _ask(client: Client, model: LlmModel, operator: str, messages: list[Message]
         raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to resume") from None
     except CallFailed as failed:
         return _Reply((), (), failed.kind, 0, 0, 0.0)
-    parts = read_reply(reply.text, reply.finish)
+    parts = read_reply(reply.text, reply.finish, reply.usage)
     sources = tuple(part.source for part in parts if not isinstance(part, Failure))
     failures = tuple(part.kind for part in parts if isinstance(part, Failure))
-    return _Reply(sources, failures, "", reply.prompt_tokens, reply.completion_tokens, reply.cost_usd)
+    return _Reply(sources, failures, "", reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.cost_usd)
 
 
 def _evaluate(pool: Pool, spec: WorkerSpec, replies: list[list[_Reply]]) -> dict[str, Evaluation]:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Protocol
 
 from operators.llm.client.settings import ModelEntry, sampling
+from operators.llm.client.usage import Usage
 
 Message = dict[str, str]
 
@@ -44,8 +45,7 @@ class Reply:
     Attributes:
         text: what the model said; empty where it said nothing.
         finish: why it ended: "stop", "length" (cut off), "refusal", "content_filter" or what the endpoint calls it.
-        prompt_tokens: as the endpoint counts them.
-        completion_tokens: as the endpoint counts them, hidden reasoning included.
+        usage: tokens by kind.
         cost_usd: dollars by the configured prices.
         cached: it came from the store, and nothing was paid now.
         key: key of the call.
@@ -53,8 +53,7 @@ class Reply:
 
     text: str
     finish: str
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage
     cost_usd: float
     cached: bool
     key: str
@@ -65,8 +64,7 @@ class Reply:
         return cls(
             record["text"],
             record["finish"],
-            record["prompt_tokens"],
-            record["completion_tokens"],
+            Usage.of(record),
             record["cost_usd"],
             cached,
             key,
@@ -83,6 +81,8 @@ class Spend:
         completion_tokens: of answered calls.
         lost_tokens: most that requests without an answer can have used.
         usd: dollars, those of requests without an answer at their most.
+        reasoning_tokens: those among `completion_tokens` that models thought and did not say.
+        cached_tokens: those among `prompt_tokens` that endpoints had at hand.
     """
 
     calls: int = 0
@@ -90,6 +90,13 @@ class Spend:
     completion_tokens: int = 0
     lost_tokens: int = 0
     usd: float = 0.0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+
+    @classmethod
+    def answered(cls, usage: Usage, usd: float) -> Spend:
+        """What one answered call has cost."""
+        return cls(calls=1, usd=usd, **asdict(usage))
 
     @property
     def tokens(self) -> int:
@@ -97,13 +104,7 @@ class Spend:
         return self.prompt_tokens + self.completion_tokens + self.lost_tokens
 
     def __add__(self, other: Spend) -> Spend:
-        return Spend(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.lost_tokens + other.lost_tokens,
-            self.usd + other.usd,
-        )
+        return Spend(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 def call_key(entry: ModelEntry, messages: Sequence[Message], sample: int) -> str:
@@ -128,7 +129,7 @@ def spend_of(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Spend:
             total += Spend(calls=record["calls"], lost_tokens=record["tokens"], usd=record["cost_usd"])
         elif event == "answered":
             open_requests.pop(record["request"], None)
-            total += Spend(1, record["prompt_tokens"], record["completion_tokens"], 0, record["cost_usd"])
+            total += Spend.answered(Usage.of(record), record["cost_usd"])
     for record in open_requests.values():
         total += Spend(calls=1, lost_tokens=record["tokens"], usd=record["cost_usd"])
     return total

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from fitness.failures import FailureKind
 from operators.llm.client.breaker import Breaker, Down, Time
 from operators.llm.client.calls import CallStore, Message, Reply, Spend
-from operators.llm.client.failures import CallFailed, EndpointDown
+from operators.llm.client.failures import CallFailed, EndpointDown, Unanswered
 from operators.llm.client.keys import api_key
 from operators.llm.client.ledger import Call, Ledger
-from operators.llm.client.request import Requests, Unanswered
+from operators.llm.client.request import Requests
 from operators.llm.client.settings import ModelEntry, SpendLimits
 
 FIRST_BACKOFF_SECONDS = 1.0
@@ -71,6 +71,8 @@ class Client:
         self._requests = Requests()
         self._lock = threading.Lock()
         self._breakers: dict[tuple[str | None, str], Breaker] = {}
+        # Fields that a model refused once are not sent to it again.
+        self._refused: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
         self._under_way: dict[str, threading.Lock] = {}
         self._users: defaultdict[str, int] = defaultdict(int)
 
@@ -178,10 +180,12 @@ class Client:
                 self._wait(delay)
             with self._slots:
                 # Whoever waited for a slot may find that the endpoint has asked for a rest meanwhile.
-                if not breaker.delay():
-                    return self._send(call, breaker)
+                reply = None if breaker.delay() else self._send(call, breaker)
+                if reply is not None:
+                    return reply
 
-    def _send(self, call: Call, breaker: Breaker) -> Reply:
+    def _send(self, call: Call, breaker: Breaker) -> Reply | None:
+        """One request; None where it is to be sent again without a field that the model refuses."""
         down = breaker.enter()
         if down:
             raise self._down(call.entry, down)
@@ -191,17 +195,25 @@ class Client:
         except BaseException:
             breaker.leave()
             raise
+        with self._lock:
+            known = self._refused[call.entry.base_url, call.entry.model]
+            refused = frozenset(known)
         try:
-            answer = self._requests.send(call.entry, call.messages, call.key)
+            answer = self._requests.send(call.entry, call.messages, call.key, refused)
         except Unanswered as failure:
             self._ledger.unanswered(booking, failure)
+            if failure.refused is not None:
+                breaker.leave()
+                with self._lock:
+                    known.add(failure.refused)
+                return None
             raise self._judge(call, breaker, failure) from None
         except BaseException:
             breaker.leave()
             self._ledger.broken_off(booking)
             raise
         breaker.answered(call.key)
-        return self._ledger.answered(call, booking, answer)
+        return self._ledger.answered(call, booking, answer, refused)
 
     def _judge(self, call: Call, breaker: Breaker, failure: Unanswered) -> Exception:
         """What to raise for a request that failed; tells the breaker."""

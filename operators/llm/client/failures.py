@@ -48,3 +48,38 @@ class EndpointDown(CallFailed):
 
 class ReplayMiss(UserError):  # noqa: N818 - as UserError's other kinds
     """A replay needs a reply that was never stored."""
+
+
+class Unanswered(Exception):  # noqa: N818 - an outcome of a request
+    """A request came to nothing.
+
+    Attributes:
+        kind: as in `CallFailed`.
+        transient: trying again may help.
+        hopeless: no request to this model will be answered.
+        reached: the endpoint may have seen the request.
+        billed: the endpoint may have worked on it, and charge for it.
+        retry_after: seconds that the endpoint asked to wait, or None.
+        refused: the field of the request that the model would not have and can do without, or None.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        transient: bool = True,
+        hopeless: bool = False,
+        reached: bool = True,
+        billed: bool = False,
+        retry_after: float | None = None,
+        refused: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.refused = refused
+        self.transient = transient
+        self.hopeless = hopeless
+        self.reached = reached
+        self.billed = billed
+        self.retry_after = retry_after

@@ -1,7 +1,8 @@
 """Keys: read from the environment when a call is made, and kept out of everything that is shown or stored.
 
 A configuration names the variable and the address, and may be anybody's: a key goes to an address that a person has
-agreed to, once, to the openai package's default, or to this machine.
+agreed to, once, to the openai package's default, to the service whose key the variable's name says it is, or to this
+machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 
 from fitness.errors import UserError
+from operators.llm.client.endpoints import is_own_key
 from operators.llm.client.settings import ModelEntry
 
 # Sent where an endpoint wants no key; left out, the openai package would send the one of OPENAI_API_KEY.
@@ -48,6 +50,8 @@ def api_key(entry: ModelEntry) -> str:
 def agreed(entry: ModelEntry) -> bool:
     """Whether the key of an entry, where it has one, may be sent to its address."""
     if entry.api_key_env is None or entry.base_url is None or _HERE.fullmatch(entry.base_url):
+        return True
+    if is_own_key(entry.base_url, entry.api_key_env):
         return True
     if public_url(entry) in os.environ.get(ENDPOINTS_VARIABLE, "").split():
         return True

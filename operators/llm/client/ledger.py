@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fitness.failures import FailureKind
+from operators.llm.client.answer import Answer, most_prompt_tokens
 from operators.llm.client.budget import Budget, Reservation
 from operators.llm.client.calls import CallStore, Message, Reply, Spend, call_key, spend_of
-from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown, ReplayMiss
-from operators.llm.client.request import Answer, Unanswered, most_prompt_tokens
-from operators.llm.client.settings import ModelEntry, SpendLimits, cost_usd, longest_reply, sampling
+from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown, ReplayMiss, Unanswered
+from operators.llm.client.settings import ModelEntry, SpendLimits, adapted, longest_reply
+from operators.llm.client.usage import cost_usd, most_usd
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Ledger:
             CallFailed: of kind `STOPPED`.
         """
         prompt, reply = most_prompt_tokens(call.messages), longest_reply(call.entry)
-        tokens, usd = prompt + reply, cost_usd(call.entry, prompt, reply)
+        tokens, usd = prompt + reply, most_usd(call.entry.price_per_million, prompt, reply)
         reservation = self.budget.reserve(tokens, usd, stopped)
         if reservation is None:
             raise CallFailed(FailureKind.STOPPED, "the client was stopped before the call was sent")
@@ -82,20 +83,19 @@ class Ledger:
         self._store.put(request, {"event": "sent", "model": call.entry.model, "tokens": tokens, "cost_usd": usd})
         return Booking(request, reservation)
 
-    def answered(self, call: Call, booking: Booking, answer: Answer) -> Reply:
-        """Keeps a reply before anybody sees it."""
-        usd = cost_usd(call.entry, answer.prompt_tokens, answer.completion_tokens)
+    def answered(self, call: Call, booking: Booking, answer: Answer, refused: Collection[str]) -> Reply:
+        """Keeps a reply before anybody sees it; `refused` are the fields that the endpoint would not have."""
+        usd = cost_usd(call.entry.price_per_million, answer.usage)
         record = {
             "event": "answered",
             "model": call.entry.model,
-            "settings": sampling(call.entry),
+            "settings": adapted(call.entry, refused),
             "messages": list(call.messages),
             "sample": call.sample,
             "purpose": dict(call.purpose),
             "text": answer.text,
             "finish": answer.finish,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
+            **asdict(answer.usage),
             "estimated": answer.estimated,
             "cost_usd": usd,
             "request": booking.request,
@@ -103,8 +103,7 @@ class Ledger:
         try:
             self._store.put(call.key, record)
         finally:
-            spent = Spend(1, answer.prompt_tokens, answer.completion_tokens, 0, usd)
-            self.budget.settle(booking.reservation, spent)
+            self.budget.settle(booking.reservation, Spend.answered(answer.usage, usd))
         return Reply.of(call.key, record, cached=False)
 
     def unanswered(self, booking: Booking, failure: Unanswered) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import email.utils
-import json
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import openai
 
 from fitness.failures import FailureKind
+from operators.llm.client.answer import Answer, read_answer
 from operators.llm.client.calls import Message
+from operators.llm.client.failures import Unanswered
 from operators.llm.client.keys import HIDDEN, api_key, public_url, scrub
-from operators.llm.client.settings import ModelEntry, sampling
+from operators.llm.client.settings import DISPENSABLE, ModelEntry, adapted
 
 MAX_BODY_BYTES = 16_000_000
 MAX_QUOTED = 300
@@ -26,62 +28,13 @@ MIN_SECRET = 8
 HOPELESS_STATUS = {301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 410}
 OUT_OF_CREDIT = "insufficient_quota"
 TRY_AGAIN_STATUS = {408, 409, 425}
-
-
-class Unanswered(Exception):  # noqa: N818 - an outcome of a request
-    """A request came to nothing.
-
-    Attributes:
-        kind: as in `CallFailed`.
-        transient: trying again may help.
-        hopeless: no request to this model will be answered.
-        reached: the endpoint may have seen the request.
-        billed: the endpoint may have worked on it, and charge for it.
-        retry_after: seconds that the endpoint asked to wait, or None.
-    """
-
-    def __init__(
-        self,
-        kind: FailureKind,
-        message: str,
-        *,
-        transient: bool = True,
-        hopeless: bool = False,
-        reached: bool = True,
-        billed: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.transient = transient
-        self.hopeless = hopeless
-        self.reached = reached
-        self.billed = billed
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an endpoint answered.
-
-    Attributes:
-        text: the model's words, or its refusal.
-        finish: why it ended.
-        prompt_tokens: tokens of the prompt.
-        completion_tokens: tokens of the reply.
-        estimated: the endpoint did not count tokens; they are the most that there can be.
-    """
-
-    text: str
-    finish: str
-    prompt_tokens: int
-    completion_tokens: int
-    estimated: bool
-
-
-def most_prompt_tokens(messages: Sequence[Message]) -> int:
-    """An upper bound: no token is shorter than a byte, and chat templates add a few a message."""
-    return 64 + sum(16 + len(message["content"].encode()) for message in messages)
+# How endpoints say that a model takes a field not at all, or with one value alone; not that a length is too large.
+BAD_FIELD_STATUS = {400, 422}
+_NOT_TAKEN = re.compile(
+    r"unsupported|not (be )?(supported|permitted|allowed)|n[o']t support|only supports|deprecated|unrecogni[sz]ed"
+    r"|unknown|may only|only \S+ is (allowed|supported)",
+    re.IGNORECASE,
+)
 
 
 class Requests:
@@ -100,13 +53,14 @@ class Requests:
             self._http = None
             self._clients.clear()
 
-    def send(self, entry: ModelEntry, messages: Sequence[Message], key: str) -> Answer:
+    def send(self, entry: ModelEntry, messages: Sequence[Message], key: str, refused: Collection[str] = ()) -> Answer:
         """Asks once.
 
         Args:
             entry: whom to ask.
             messages: what to ask.
             key: key of the call; sent along, so that the endpoint's log can be matched with the stored calls.
+            refused: fields that the model would not have.
 
         Raises:
             Unanswered: where no usable answer came; its message holds no secret.
@@ -114,7 +68,7 @@ class Requests:
         """
         secret = api_key(entry)
         try:
-            body = self._body(entry, messages, key, secret)
+            body = self._body(entry, messages, key, secret, adapted(entry, refused))
         except Unanswered as failure:
             raise _scrubbed(failure, secret) from None
         except Exception as error:
@@ -130,8 +84,7 @@ class Requests:
         answer = read_answer(body, messages)
         if len(secret) < MIN_SECRET:
             return answer
-        hidden = answer.text.replace(secret, HIDDEN)
-        return Answer(hidden, answer.finish, answer.prompt_tokens, answer.completion_tokens, answer.estimated)
+        return replace(answer, text=answer.text.replace(secret, HIDDEN))
 
     def _client(self, entry: ModelEntry, secret: str) -> openai.OpenAI:
         with self._lock:
@@ -147,7 +100,9 @@ class Requests:
                 self._clients[entry.base_url, secret] = found
             return found
 
-    def _body(self, entry: ModelEntry, messages: Sequence[Message], key: str, secret: str) -> bytes:
+    def _body(
+        self, entry: ModelEntry, messages: Sequence[Message], key: str, secret: str, fields: Mapping[str, Any]
+    ) -> bytes:
         deadline = time.monotonic() + entry.timeout
         chat = self._client(entry, secret).chat.completions.with_streaming_response
         answered = False
@@ -157,14 +112,14 @@ class Requests:
                 messages=[],
                 # Merged into the body as they are; as an argument, messages are compared with every kind of message
                 # that there is, which takes longer than all else that is done for a request.
-                extra_body={"messages": list(messages), **sampling(entry)},
+                extra_body={"messages": list(messages), **fields},
                 extra_headers={"X-Client-Request-Id": key},
                 timeout=entry.timeout,
             ) as response:
                 answered = True
                 return _read(response.iter_bytes(), lambda: time.monotonic() > deadline)
         except openai.APIStatusError as error:
-            raise _status_failure(entry, error) from None
+            raise _status_failure(entry, error, fields) from None
         except openai.APITimeoutError as error:
             raise _timeout(entry, reached=_cause(error) not in NOT_CONNECTED) from None
         except openai.APIConnectionError as error:
@@ -212,7 +167,7 @@ def _connection_failure(entry: ModelEntry, error: Exception, cause: str) -> Unan
     return Unanswered(FailureKind.CONNECTION, f"{public_url(entry)} {what}: {told}", reached=reached, billed=reached)
 
 
-def _status_failure(entry: ModelEntry, error: openai.APIStatusError) -> Unanswered:
+def _status_failure(entry: ModelEntry, error: openai.APIStatusError, sent: Mapping[str, Any]) -> Unanswered:
     status, where = error.status_code, public_url(entry)
     if status in (401, 403):
         # What the endpoint says here may quote parts of the key.
@@ -228,7 +183,15 @@ def _status_failure(entry: ModelEntry, error: openai.APIStatusError) -> Unanswer
         return Unanswered(FailureKind.RATE_LIMIT, message, retry_after=retry_after)
     if status >= 500 or status in TRY_AGAIN_STATUS:
         return Unanswered(FailureKind.SERVER_ERROR, message, retry_after=retry_after)
-    return Unanswered(FailureKind.BAD_REQUEST, message, transient=False)
+    refused = _refused_field(str(error.message), sent) if status in BAD_FIELD_STATUS else None
+    return Unanswered(FailureKind.BAD_REQUEST, message, transient=False, refused=refused)
+
+
+def _refused_field(said: str, sent: Mapping[str, Any]) -> str | None:
+    """The field that an endpoint's complaint is about, where the request can go without it or say it otherwise."""
+    if not _NOT_TAKEN.search(said):
+        return None
+    return next((field for field in DISPENSABLE if field in sent and re.search(rf"\b{field}\b", said)), None)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -249,40 +212,3 @@ def _scrubbed(failure: Unanswered, secret: str) -> Unanswered:
     failure.args = (scrub(str(failure), secret),)
     failure.__cause__ = failure.__context__ = None
     return failure
-
-
-def read_answer(body: bytes, messages: Sequence[Message]) -> Answer:
-    """Reads the body of a chat completion, tolerant of what endpoints leave out.
-
-    Raises:
-        Unanswered: "bad reply" where it is not a chat completion.
-    """
-    try:
-        data = json.loads(body)
-        choices = data["choices"]
-        choice = choices[0] if choices else {}
-        message = choice.get("message") or {}
-        text = _text(message.get("content"))
-        refusal = _text(message.get("refusal"))
-        finish = str(choice.get("finish_reason") or "stop")
-        usage = data.get("usage") or {}
-        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        begin = body[:80].decode("utf-8", "replace")
-        raise Unanswered(
-            FailureKind.BAD_REPLY, f"the reply is not a chat completion, it begins with {begin!r}", billed=True
-        ) from None
-    if refusal and not text:
-        text, finish = refusal, "refusal"
-    prompt, completion = counts
-    if isinstance(prompt, int) and isinstance(completion, int) and prompt >= 0 and completion >= 0:
-        return Answer(text, finish, prompt, completion, False)
-    return Answer(text, finish, most_prompt_tokens(messages), len(text.encode()), True)
-
-
-def _text(content: Any) -> str:
-    """Words of a message, which some endpoints send in parts."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    # Half of a surrogate pair could be neither stored nor sent back.
-    return str(content or "").encode("utf-8", "replace").decode()

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from fitness.errors import UserError
+from operators.llm.client.usage import TokenPrice
 
 # Request fields that headscribe fills in itself; `extra` must leave them alone.
-OWN_FIELDS = ("model", "messages", "temperature", "max_tokens", "n", "stream")
+OWN_FIELDS = ("model", "messages", "temperature", "max_tokens", "n", "stream", "response_format")
 LENGTH_FIELD = "max_completion_tokens"
-
-
-class TokenPrice(Protocol):
-    """Dollars per million tokens."""
-
-    @property
-    def input(self) -> float:
-        """Price of prompt tokens."""
-        ...
-
-    @property
-    def output(self) -> float:
-        """Price of completion tokens."""
-        ...
+# Fields that some models refuse, and that a request can go without or say otherwise.
+DISPENSABLE = ("max_tokens", "temperature")
+# What `response_format: json_schema` asks for.
+REPLY_SCHEMA = {
+    "type": "object",
+    "properties": {"programs": {"type": "array", "items": {"type": "string"}}},
+    "required": ["programs"],
+    "additionalProperties": False,
+}
 
 
 class ModelEntry(Protocol):
@@ -46,8 +42,8 @@ class ModelEntry(Protocol):
         ...
 
     @property
-    def price_per_million(self) -> TokenPrice:
-        """Dollars per million tokens."""
+    def price_per_million(self) -> TokenPrice | None:
+        """Dollars per million tokens; None where nobody said, and dollars are not counted."""
         ...
 
     @property
@@ -68,6 +64,11 @@ class ModelEntry(Protocol):
     @property
     def tokens_per_second(self) -> float:
         """What the endpoint is estimated to deliver."""
+        ...
+
+    @property
+    def response_format(self) -> str | None:
+        """`json_schema` where the endpoint is to hold the model to it."""
         ...
 
     @property
@@ -119,15 +120,22 @@ def sampling(entry: ModelEntry) -> dict[str, Any]:
     # Some models know the longest reply by another name, and refuse both at once.
     if LENGTH_FIELD not in entry.extra:
         fields["max_tokens"] = entry.max_tokens
+    if entry.response_format == "json_schema":
+        schema = {"name": "programs", "strict": True, "schema": REPLY_SCHEMA}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     return fields | entry.extra
+
+
+def adapted(entry: ModelEntry, refused: Collection[str]) -> dict[str, Any]:
+    """As `sampling`, for a model that refuses some of `DISPENSABLE`."""
+    fields = sampling(entry)
+    if "temperature" in refused:
+        fields.pop("temperature", None)
+    if "max_tokens" in refused and "max_tokens" in fields:
+        fields[LENGTH_FIELD] = fields.pop("max_tokens")
+    return fields
 
 
 def longest_reply(entry: ModelEntry) -> int:
     """Most completion tokens that a reply may have."""
     return int(entry.extra.get(LENGTH_FIELD, entry.max_tokens))
-
-
-def cost_usd(entry: ModelEntry, prompt_tokens: int, completion_tokens: int) -> float:
-    """Dollars that a call of this size costs."""
-    price = entry.price_per_million
-    return (prompt_tokens * price.input + completion_tokens * price.output) / 1e6
