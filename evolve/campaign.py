@@ -77,7 +77,7 @@ class Campaign:
         step = self._replay()
         while True:
             reason = "interrupted" if self.interrupted() else stop_reason(self.conditions, self._progress())
-            if reason or self.proposer.spent:
+            if reason or (self.proposer.spent and self.config.when_spent == "stop"):
                 return reason or f"llm.budget: {self.proposer.spent}"
             try:
                 self._step(step)
@@ -96,6 +96,8 @@ class Campaign:
             self.state.enter(done.records)
             self.state.learn(done.proposals, done.records, done.calls)
             following = done.step + 1
+        if self.state.budget_spent:
+            self.state.budget_spent = self.proposer.still_spent()
         return following
 
     def _plan_ahead(self, step: int) -> None:

@@ -77,6 +77,10 @@ class Asker:
         """
         return self._threads.submit(self._ask, slot, self._messages(slot, values))
 
+    def still_spent(self) -> bool:
+        """Whether earlier sessions spent the budget, and it is no larger now."""
+        return self._client.still_spent()
+
     def stop(self) -> None:
         """Ends all waiting; requests in flight are still answered and stored."""
         self._stopped.set()
@@ -115,7 +119,7 @@ class Asker:
                 # An endpoint that answers others and not this prompt is not down: its second failure is the prompt's.
                 reply = self._client.complete(entry, messages, sample=sample, purpose=purpose)
         except BudgetSpent as spent:
-            self.spent = str(spent)
+            self._notice_spent(str(spent))
             return [Candidate(slot, 0, None, spent.kind, str(spent))]
         except CallFailed as failed:
             return [Candidate(slot, 0, None, failed.kind, str(failed))]
@@ -125,6 +129,12 @@ class Asker:
         found = read_reply(reply.text, reply.finish, reply.usage)
         self._notice_cut_off(entry, found)
         return [_candidate(slot, index, part, reply.key) for index, part in enumerate(found)]
+
+    def _notice_spent(self, message: str) -> None:
+        with self._lock:
+            told, self.spent = bool(self.spent), message
+        if not told and self._config.when_spent == "offline":
+            self._on_incident(f"{message}; going on with offline operators (llm.budget.when_spent: offline)")
 
     def _notice_cut_off(self, entry: LlmModel, found: Sequence[Proposal | Failure]) -> None:
         """Says so where a model's replies end before they hold a program, again and again."""

@@ -61,6 +61,10 @@ class Proposer:
         """Why no further call may be made, empty while there is budget."""
         return self._asker.spent if self._asker else ""
 
+    def still_spent(self) -> bool:
+        """Whether earlier sessions spent the budget for language models, and it is no larger now."""
+        return self._asker is not None and self._asker.still_spent()
+
     def tasks(self, slots: Sequence[Slot]) -> list[Task]:
         """Worker tasks that prepare the slots of one step; their results go to `receive` in the same order."""
         requests = self._requests([slot for slot in slots if not _from_reply(slot)])

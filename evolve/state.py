@@ -73,6 +73,7 @@ class SearchState:
         last_gain: number of programs evaluated when a head last improved.
         single_best: (mean IoU over heads, number) of the best single program.
         internal_errors: internal errors in a row.
+        budget_spent: the budget for language models is spent, and the campaign goes on without them.
         added: how many programs opened a cell of the grid for some head, improved an elite, or did neither.
     """
 
@@ -87,6 +88,7 @@ class SearchState:
         self.last_gain = 0
         self.single_best = (-1.0, -1)
         self.internal_errors = 0
+        self.budget_spent = False
         self.added: Counter[AddStatus] = Counter()
         self._ceiling = ceiling
         self._recent = np.zeros(heads)
@@ -148,6 +150,8 @@ class SearchState:
                 self._recent[proposal.head] *= FADING
             self._recent[proposal.head] += proposal.gain
             self.scheduler.learn(proposal, calls.get(proposal.call or ""))
+            spent = proposal.outcome == FailureKind.BUDGET_SPENT
+            self.budget_spent |= spent and self.config.when_spent == "offline"
             failure = _failure(proposal, by_number)
             if failure and proposal.call is not None and proposal.round < self.config.llm.repair_rounds:
                 number = proposal.number if proposal.outcome == "new" else None
@@ -161,6 +165,8 @@ class SearchState:
             step: from 1 on.
             can_call: whether LLMs may be asked; false once an endpoint is given up.
         """
+        # By what was committed, not by what is spent: replies of steps under way come in any order.
+        can_call = can_call and not self.budget_spent
         common = tuple(f"{text} ({count} times)" for text, count in self.errors.most_common(5))
         return [self._plan_slot(step, slot, common, can_call) for slot in range(self.config.search.batch)]
 

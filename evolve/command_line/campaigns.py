@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evolve.command_line.options import INTERRUPTED, Json, Run, Runs, Settings, app, execute, shares
+from evolve.command_line.options import INTERRUPTED, Json, LlmModel, LlmUrl, Run, Runs, Settings, app, execute, shares
 
 
 @app.command()
@@ -16,6 +16,8 @@ def run(
     config: Annotated[str, typer.Argument(help="A YAML file, or a preset such as quickstart.", show_default=False)],
     run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run (default: runs/CONFIG).")] = None,
     settings: Settings = None,
+    llm_model: LlmModel = None,
+    llm_url: LlmUrl = None,
     llm: Annotated[str, typer.Option(help="live, or replay: from stored replies alone.")] = "live",
     rebin: Annotated[bool, typer.Option("--rebin", help="Sort stored programs into changed descriptor axes.")] = False,
     as_json: Json = False,
@@ -28,7 +30,9 @@ def run(
 
     def command() -> Any:
         nonlocal interrupted
-        ended = run_command(config, run_dir, settings or [], llm=llm, rebinning=rebin)
+        ended = run_command(
+            config, run_dir, settings or [], llm=llm, rebinning=rebin, llm_model=llm_model, llm_url=llm_url
+        )
         interrupted = ended.result is None
         return ended
 
@@ -41,13 +45,29 @@ def run(
 def check(
     config: Annotated[str, typer.Argument(help="A YAML file, or a preset.", show_default=False)],
     settings: Settings = None,
+    llm_model: LlmModel = None,
+    llm_url: LlmUrl = None,
     as_json: Json = False,
 ) -> None:
     """Validate all, try the LLM endpoint with one tiny call, estimate calls, cost, time and disk; start nothing."""
     from evolve.commands.check import check as check_command
     from evolve.views.estimate import render
 
-    execute(lambda: check_command(config, settings or []), render, as_json=as_json)
+    execute(
+        lambda: check_command(config, settings or [], llm_model=llm_model, llm_url=llm_url), render, as_json=as_json
+    )
+
+
+@app.command()
+def config(
+    preset: Annotated[str | None, typer.Argument(help="A preset, or a YAML file.", show_default=False)] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of configurations instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a preset, to start a configuration of your own from: headscribe config gpt2 > mine.yaml."""
+    from evolve.commands.config import show_config
+
+    execute(lambda: show_config(preset, schema=schema), lambda shown: shown.lines(), as_json=as_json)
 
 
 @app.command()

@@ -44,6 +44,13 @@ def options(
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Run = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)]
+LlmModel = Annotated[
+    str | None, typer.Option(help="Let this language model propose programs too; its key from the usual variable.")
+]
+LlmUrl = Annotated[
+    str | None,
+    typer.Option(help="Its OpenAI-compatible endpoint, such as http://localhost:11434/v1 (default: OpenAI)."),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, a.b=c; repeatable.")]
 
 

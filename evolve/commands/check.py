@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from evolve.estimate import CostEstimate
 
 
-def check(name: str, overrides: list[str]) -> CostEstimate:
+def check(name: str, overrides: list[str], *, llm_model: str | None = None, llm_url: str | None = None) -> CostEstimate:
     """Validates a configuration with all that it names, and estimates calls, cost, time and disk.
+
+    Args:
+        name: configuration file or preset.
+        overrides: `a.b=c` settings.
+        llm_model: a language model in place of those that the configuration names, if any.
+        llm_url: its endpoint.
 
     Raises:
         UserError: for anything that would keep the campaign from running.
     """
-    config = load_config(name, overrides)
+    config = load_config(name, overrides, llm_model=llm_model, llm_url=llm_url)
     check_own_names(config)
     # Loads what loads models, for which a configuration that is none need not wait.
     from evolve.estimate import estimate_costs

@@ -17,7 +17,16 @@ from evolve.views.stages import error_console, print_confinement
 from evolve.views.words import duration
 
 
-def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, rebinning: bool) -> Ended:
+def run(
+    name: str,
+    directory: Path | None,
+    overrides: list[str],
+    *,
+    llm: str,
+    rebinning: bool,
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+) -> Ended:
     """Runs or resumes a campaign, with its progress on stderr.
 
     Args:
@@ -26,11 +35,13 @@ def run(name: str, directory: Path | None, overrides: list[str], *, llm: str, re
         overrides: `a.b=c` settings.
         llm: "live" or "replay".
         rebinning: sort stored programs into changed descriptor axes.
+        llm_model: a language model in place of those that the configuration names, if any.
+        llm_url: its endpoint.
 
     Raises:
         UserError: for anything that the user must change.
     """
-    config = load_config(name, overrides)
+    config = load_config(name, overrides, llm_model=llm_model, llm_url=llm_url)
     refuse_stored_degraded(config, find_config(name), overrides)
     run_dir = RunDir(directory or Path("runs") / Path(name).stem)
     console = error_console()

@@ -65,11 +65,20 @@ class LlmModel(Section):
 
 
 class LlmBudget(Section):
-    """What may be spent at the most; None is no limit."""
+    """What may be spent at the most; None is no limit.
+
+    Attributes:
+        calls: requests.
+        tokens: of prompts and replies together.
+        usd: dollars.
+        when_spent: whether the campaign then stops, or goes on with its offline operators; left out, it goes on where
+            an offline operator has a share.
+    """
 
     calls: Annotated[int, Field(ge=0)] | None = None
     tokens: Annotated[int, Field(ge=0)] | None = None
     usd: Annotated[float, Field(ge=0)] | None = None
+    when_spent: Literal["stop", "offline"] | None = None
 
 
 class Llm(Section):
@@ -108,7 +117,7 @@ class Llm(Section):
         if self.budget.usd is not None and self.unpriced:
             raise ValueError(
                 f"budget.usd cannot hold where no price of {self.unpriced[0].model!r} is known; give its "
-                "price_per_million, or a file of `prices`"
+                "price_per_million or a file of `prices`, or leave budget.usd out"
             )
         return self
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 import configs
 from evolve.config.keys import Place, meant, wanted
+from evolve.config.one_model import with_model
 from evolve.config.schema import Config
 from fitness.errors import UserError, closest
 
@@ -68,13 +69,21 @@ def read_settings(name: str) -> dict[str, Any]:
     return data
 
 
-def load_config(name: str, overrides: Sequence[str] | None = None) -> Config:
+def load_config(
+    name: str, overrides: Sequence[str] | None = None, *, llm_model: str | None = None, llm_url: str | None = None
+) -> Config:
     """Reads a configuration file or preset and applies overrides of the form `a.b=c`.
+
+    Args:
+        name: file or preset.
+        overrides: applied last.
+        llm_model: a language model in place of those that the configuration names, if any.
+        llm_url: its endpoint; None is the openai package's default.
 
     Raises:
         UserError: for a missing file, bad YAML, unknown key or value out of range, with the place and what is right.
     """
-    data = read_settings(name)
+    data = with_model(read_settings(name), Config.model_fields["operators"].default, llm_model, llm_url)
     for override in overrides or []:
         _override(data, override)
     path = find_config(name)

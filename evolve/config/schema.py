@@ -187,6 +187,21 @@ class Config(Section):
             raise ValueError(f"operator {asked[0]!r} needs llm.models; name one, or use offline operators only")
         return self
 
+    @model_validator(mode="after")
+    def _can_go_on(self) -> Config:
+        if self.llm.budget.when_spent == "offline" and not self._works_offline:
+            raise ValueError("llm.budget.when_spent: offline wants an offline operator with a share above 0")
+        return self
+
+    @property
+    def _works_offline(self) -> bool:
+        return any(share > 0 and name not in LLM_OPERATORS for name, share in self.operators.items())
+
+    @property
+    def when_spent(self) -> Literal["stop", "offline"]:
+        """What a campaign does when the budget for language models is spent."""
+        return self.llm.budget.when_spent or ("offline" if self._works_offline else "stop")
+
     @property
     def abroad(self) -> tuple[TextSource, ...]:
         """The domains that are read at the end: as configured, or the check of a campaign of one domain."""

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from evolve.cli import app
 from evolve.command_line.options import execute
-from evolve.config import load_config
+from evolve.config import PRESETS, Config, load_config
 from evolve.store import Store
 from evolve.store.run_dir import RunDir
 
@@ -137,3 +137,25 @@ def test_a_system_without_locks_is_told_in_a_sentence_what_would_do():
     lines = done.stderr.splitlines()
     assert len(lines) == 4
     assert all(line.startswith("headscribe: ") and "WSL2" in line for line in lines)
+
+
+def test_a_preset_is_printed_as_it_is_and_can_be_begun_from(tmp_path):
+    result = CliRunner().invoke(app, ["config", "gpt2"])
+    assert result.exit_code == 0
+    assert result.stdout == (PRESETS / "gpt2.yaml").read_text()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(result.stdout)
+    assert load_config(str(mine)) == load_config("gpt2")
+    values = json.loads(CliRunner().invoke(app, ["config", "gpt2", "--json"]).stdout)
+    assert values["model"] == "openai-community/gpt2"
+
+
+def test_the_schema_of_configurations_is_json_and_knows_every_key():
+    schema = json.loads(CliRunner().invoke(app, ["config", "--schema"]).stdout)
+    assert schema["properties"].keys() == Config.model_fields.keys()
+
+
+def test_config_without_a_preset_names_them():
+    result = CliRunner().invoke(app, ["config"])
+    assert result.exit_code == 2
+    assert "gpt2" in result.stderr

@@ -130,3 +130,84 @@ def test_sources_are_read_as_their_entry_says(tmp_path):
     config = parse_config({"model": "a", "texts": entries, "stop": {"max_programs": 1}}, "here")
     lines, blanks = (source.read(config.texts_by) for source in config.texts)
     assert (lines, blanks) == (["One.", "Two."], ["One.\nTwo.", "Three."])
+
+
+def test_replies_of_services_may_be_longer_than_those_of_this_network():
+    models = (
+        "llm.models=[{model: a}, {model: b, base_url: http://127.0.0.1:1/v1}, {model: c, base_url: http://gpu:1/v1}, "
+    )
+    models += "{model: d, base_url: https://host.example/v1}, {model: e, max_tokens: 9}]"
+    config = load_config("quickstart", [models])
+    assert [model.max_tokens for model in config.llm.models] == [8000, 1500, 1500, 8000, 9]
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [("", "offline"), ("llm.budget.when_spent=stop", "stop"), ("operators={fresh: 1, residual: 0}", "stop")],
+)
+def test_a_spent_budget_leaves_offline_operators_at_work_where_there_are_some(setting, expected):
+    settings = ["llm.models=[{model: m}]", "operators={fresh: 1, residual: 1}", *filter(None, [setting])]
+    assert load_config("quickstart", settings).when_spent == expected
+
+
+def test_nothing_goes_on_offline_without_an_offline_operator():
+    settings = ["llm.models=[{model: m}]", "operators={fresh: 1}", "llm.budget.when_spent=offline"]
+    with pytest.raises(UserError, match="when_spent: offline wants an offline operator"):
+        load_config("quickstart", settings)
+
+
+def test_prices_come_from_a_file_and_stay_with_the_run(tmp_path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("a: {input: 1, output: 2, cached_input: 0.5}\nb: {input: 9}\n")
+    models = "llm.models=[{model: a}, {model: b, price_per_million: {input: 3}}, {model: c}]"
+    config = load_config("quickstart", [models, f"llm.prices={prices}"])
+    found = [model.price_per_million for model in config.llm.models]
+    assert (found[0].cached_input, found[1].input, found[2]) == (0.5, 3, None)
+    prices.unlink()
+    assert parse_config(config.model_dump(mode="json"), "run") == config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read prices"),
+        ("a: {inptu: 1}", "a.inptu"),
+        ("a: 3", "a line is MODEL"),
+        ("a: {input: [", "prices"),
+    ],
+)
+def test_a_file_of_prices_that_is_none_is_named(tmp_path, content, message):
+    prices = tmp_path / "prices.yaml"
+    if content is not None:
+        prices.write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_config("quickstart", ["llm.models=[{model: a}]", f"llm.prices={prices}"])
+
+
+def test_dollars_have_no_budget_where_no_price_is_known():
+    with pytest.raises(UserError, match="no price of 'm' is known"):
+        load_config("quickstart", ["llm.budget.usd=1"], llm_model="m")
+    load_config("quickstart", ["llm.budget.usd=1"], llm_model="m", llm_url="http://localhost:1/v1")
+
+
+def test_one_option_lets_a_model_propose_beside_the_offline_operators(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    plain = load_config("quickstart")
+    config = load_config("quickstart", llm_model="m", llm_url="http://localhost:11434/v1")
+    assert plain.operators.items() < config.operators.items()
+    assert config.operators["mutate"] == 2
+    (model,) = config.llm.models
+    assert (model.model, model.base_url, model.api_key_env) == ("m", "http://localhost:11434/v1", None)
+    replaced = load_config("tinyllama", llm_model="m", llm_url="https://openrouter.ai/api/v1/")
+    assert replaced.operators == load_config("tinyllama").operators
+    assert [model.api_key_env for model in replaced.llm.models] == ["OPENROUTER_API_KEY"]
+    assert load_config("quickstart", llm_model="m").llm.models[0].api_key_env == "OPENAI_API_KEY"
+    elsewhere = {"llm_model": "m", "llm_url": "https://host.example/v1"}
+    assert load_config("quickstart", **elsewhere).llm.models[0].api_key_env is None
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    assert load_config("quickstart", **elsewhere).llm.models[0].api_key_env == "OPENAI_API_KEY"
+
+
+def test_an_endpoint_without_a_model_is_refused():
+    with pytest.raises(UserError, match="add --llm-model NAME"):
+        load_config("quickstart", llm_url="http://localhost:1/v1")

@@ -57,6 +57,20 @@ def asked(monkeypatch, config, answer):
     return out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("base_url", "env", "goes"),
+    [
+        ("https://api.anthropic.com/v1/", "ANTHROPIC_API_KEY", True),
+        ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", True),
+        ("https://openrouter.ai/api/v1", "OPENAI_API_KEY", False),
+        ("http://openrouter.ai/api/v1", "OPENROUTER_API_KEY", False),
+        ("https://openrouter.ai.example/api/v1", "OPENROUTER_API_KEY", False),
+    ],
+)
+def test_a_key_goes_unasked_to_the_very_service_that_its_variable_names(base_url, env, goes):
+    assert agreed(entry(base_url, env)) == goes
+
+
 def test_an_address_is_shown_and_agreed_to_once(config_path, monkeypatch):
     config = load_config(str(config_path(AWAY)))
     for answer in ("", "n"):

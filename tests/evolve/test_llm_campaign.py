@@ -170,14 +170,24 @@ def test_a_failed_program_is_sent_back_in_its_own_conversation(headscribe, campa
     assert "nothing_of_the_kind" in repairs[0][-2]["content"]
 
 
-@pytest.mark.parametrize("calls", [1, 7])
-def test_a_budget_of_calls_is_never_passed_and_its_end_is_named(headscribe, campaign, server, tmp_path, calls):
+def test_a_campaign_stops_where_it_is_to_when_its_budget_is_spent(headscribe, campaign, server, tmp_path):
     server.script(Status(500), Status(429, retry_after=0))
-    config = campaign(llm={"budget": {"calls": calls}, "max_in_flight": 4})
+    config = campaign(llm={"budget": {"calls": 7, "when_spent": "stop"}, "max_in_flight": 4})
     done = run(headscribe, config, tmp_path / "run")
-    assert server.requests == calls
-    assert "llm.budget" in done.stderr
-    assert json.loads(done.stdout)["llm"]["calls"] == calls
+    result = json.loads(done.stdout)
+    assert server.requests == result["llm"]["calls"] == 7
+    assert "llm.budget.calls is spent: 7 of 7 calls" in done.stderr
+    assert result["programs_evaluated"] < 30
+
+
+def test_offline_operators_go_on_when_the_budget_is_spent_until_it_is_raised(headscribe, campaign, server, tmp_path):
+    config = campaign(llm={"budget": {"calls": 3}, "max_in_flight": 4})
+    done = run(headscribe, config, tmp_path / "run")
+    assert server.requests == 3
+    assert "3 of 3 calls were made; going on with offline operators" in done.stderr
+    assert json.loads(done.stdout)["programs_evaluated"] >= 30
+    more = ["--set", "stop.max_programs=60", "--set", "llm.budget.calls=5"]
+    assert json.loads(run(headscribe, config, tmp_path / "run", *more).stdout)["llm"]["calls"] == 5 == server.requests
 
 
 @pytest.mark.slow
@@ -295,10 +305,11 @@ def test_a_misspelt_placeholder_is_found_before_anything_is_asked(headscribe, ca
     assert server.requests == 0
 
 
-def test_check_tries_the_endpoint_with_one_call_and_estimates_the_rest(headscribe, campaign, server):
-    environment = os.environ | {"TEST_KEY": KEY}
-    result = json.loads(headscribe("check", campaign(), "--json", env=environment).stdout)
+def test_check_tries_the_endpoint_with_one_call_and_estimates_the_rest(headscribe, small_config, server):
+    arguments = ["check", small_config, "--llm-model", "scripted", "--llm-url", server.base_url, "--json"]
+    result = json.loads(headscribe(*arguments).stdout)
     assert server.requests == 1
+    assert server.seen[0].headers["authorization"] == "Bearer none"
     assert result["llm"]["calls"] > 0
     assert result["llm"]["prompt_tokens"] > 100 * result["llm"]["calls"]
     assert result["seconds"] > 0

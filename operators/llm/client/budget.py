@@ -61,9 +61,14 @@ class Budget:
                     self._in_flight.append(wanted)
                     return wanted
                 if not self._in_flight:
-                    raise BudgetSpent(missing, self._explain(missing, wanted))
+                    raise BudgetSpent(missing, self._explain(missing, wanted), tokens=tokens, usd=usd)
                 self._changed.wait()
         return None
+
+    def fits(self, tokens: int, usd: float) -> bool:
+        """Whether a request of this size could go out, were nothing in flight."""
+        with self._changed:
+            return self._missing(Reservation(tokens, usd)) is None
 
     def settle(self, reservation: Reservation, spent: Spend) -> None:
         """Replaces what was set aside by what it came to."""

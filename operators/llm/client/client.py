@@ -81,6 +81,10 @@ class Client:
         """What all sessions on this store have spent, requests in flight not counted."""
         return self._ledger.budget.spent
 
+    def still_spent(self) -> bool:
+        """Whether earlier sessions spent the budget, and it is no larger now."""
+        return self._mode == "replay" or self._ledger.still_spent()
+
     def stop(self) -> None:
         """Ends all waiting with `CallFailed` of kind `STOPPED`; requests in flight are answered and stored."""
         self._stopping.set()

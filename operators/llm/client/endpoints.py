@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Container
 from urllib.parse import urlsplit
 
 # OpenAI-compatible endpoints, and the environment variables that their own libraries read keys from.
@@ -34,6 +35,21 @@ def is_hosted(base_url: str | None) -> bool:
         # Names without a dot are those of machines nearby and of containers.
         return "." in host and not host.endswith((".local", ".internal", ".lan", ".localhost"))
     return not address.is_private
+
+
+def key_variable(base_url: str | None, environment: Container[str]) -> str | None:
+    """The variable that the key of an endpoint is usually kept in; None where it wants none.
+
+    A service that is not known is sent the key of `OPENAI_API_KEY`, where that is set.
+
+    Example:
+        >>> key_variable("https://openrouter.ai/api/v1/", {})
+        'OPENROUTER_API_KEY'
+    """
+    if not is_hosted(base_url):
+        return None
+    known = OTHERWISE if base_url is None else KEY_VARIABLES.get(base_url.rstrip("/"))
+    return known or (OTHERWISE if OTHERWISE in environment else None)
 
 
 def is_own_key(base_url: str | None, variable: str) -> bool:

@@ -23,11 +23,15 @@ class BudgetSpent(CallFailed):
 
     Attributes:
         limit: "calls", "tokens" or "usd".
+        tokens: most tokens that the call could have used.
+        usd: most dollars that it could have cost.
     """
 
-    def __init__(self, limit: str, message: str) -> None:
+    def __init__(self, limit: str, message: str, *, tokens: int = 0, usd: float = 0.0) -> None:
         super().__init__(FailureKind.BUDGET_SPENT, message)
         self.limit = limit
+        self.tokens = tokens
+        self.usd = usd
 
 
 class EndpointDown(CallFailed):

@@ -127,9 +127,16 @@ class Ledger:
         """Remembers how a call ended, so that a replay ends it likewise."""
         if failure.kind is FailureKind.STOPPED:
             return
-        limit = failure.limit if isinstance(failure, BudgetSpent) else ""
-        record = {"event": "gave up", "kind": failure.kind, "message": str(failure), "limit": limit}
+        record: dict[str, Any] = {"event": "gave up", "kind": failure.kind, "message": str(failure)}
+        if isinstance(failure, BudgetSpent):
+            record |= {"limit": failure.limit, "tokens": failure.tokens, "usd": failure.usd}
         self._store.put(f"gave-up:{call.key}", record)
+
+    def still_spent(self) -> bool:
+        """Whether the last call that the budget did not allow is one that it does not allow today."""
+        records = (record for _, record in self._store.calls() if record["event"] == "gave up")
+        spent = [record for record in records if record["kind"] == FailureKind.BUDGET_SPENT]
+        return bool(spent) and not self.budget.fits(spent[-1].get("tokens", 0), spent[-1].get("usd", 0.0))
 
     def missed(self, call: Call) -> Exception:
         """What a replay raises where there is no reply: what the call raised then, or that it was never made."""
