@@ -24,7 +24,7 @@ def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
     assert config.model == HUB[name]
     check_models(config.llm.models)
     assert config.llm.budget.calls
-    paid = [entry for entry in config.llm.models if entry.price_per_million.output]
+    paid = [entry for entry in config.llm.models if entry.price_per_million]
     assert bool(paid) == (config.llm.budget.usd is not None), "what costs money has a budget in dollars"
     assert all(entry.api_key_env for entry in paid)
     assert set(LLM_OPERATORS) <= set(config.operators)
@@ -32,6 +32,7 @@ def test_a_preset_for_a_hub_model_has_texts_models_and_a_budget(name):
 
 @pytest.mark.parametrize("name", ["quickstart", "smollm2", *HUB])
 def test_every_preset_gives_a_scheduler_that_can_go_on_without_an_llm(name):
+    assert load_config(name).when_spent == "offline"
     assert any(arm.model is None for arm in make_scheduler(load_config(name)).arms)
 
 
