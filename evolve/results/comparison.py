@@ -22,6 +22,7 @@ from evolve.results.compared_files import (
     replacement_costs,
 )
 from evolve.results.provenance import dated, provenance_of, provenance_of_all
+from evolve.results.status import usd_by_step
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 from fitness.scoring.references import KINDS
@@ -170,10 +171,7 @@ def read_run(path: Path) -> OneRun:
     store = run_dir.open_store()
     try:
         summaries = store.summaries()
-        dollars = np.zeros(len(summaries))
-        for proposal in store.all_proposals():
-            if proposal.call and proposal.step < len(dollars):
-                dollars[proposal.step] += store.costs([proposal.call])[proposal.call].cost_usd
+        dollars = usd_by_step(store, store.all_proposals(), len(summaries))
         result, about = store.meta("result"), provenance_of(store)
     finally:
         store.close()

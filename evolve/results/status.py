@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from archives.grid import AddStatus
 from evolve.ceiling import ceiling_held_out
@@ -14,6 +17,7 @@ from evolve.results.references import reference_held_out
 from evolve.scheduler import Arm
 from evolve.state import SearchState
 from evolve.store import Store
+from evolve.store.records import ProposalRecord
 from evolve.store.run_dir import RunDir
 from fitness.failures import FailureKind
 from operators.llm.client.calls import spend_of
@@ -245,3 +249,14 @@ def llm_spend(store: Store) -> LlmSpend:
         lost_tokens=spend.lost_tokens,
         cost_usd=round(spend.usd, 6),
     )
+
+
+def usd_by_step(store: Store, proposals: Sequence[ProposalRecord], steps: int) -> np.ndarray:
+    """(steps,) dollars that the replies cost whose candidates a step committed; a reply counts once."""
+    first = {
+        proposal.call: proposal.step for proposal in reversed(proposals) if proposal.call and proposal.step < steps
+    }
+    dollars = np.zeros(steps)
+    for key, cost in store.costs(list(first)).items():
+        dollars[first[key]] += cost.cost_usd
+    return dollars

@@ -12,23 +12,20 @@ from evolve.config import Config
 from evolve.results.report.contents import report_contents
 from evolve.results.status import Status, read_status
 from evolve.store import Store
-from evolve.store.records import StepSummary
 from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import highlighted
 from evolve.views.page import TEMPLATES, inert_json, part, policy
-from evolve.views.pictures import line_svg
 from evolve.views.words import duration, number, times, with_interval
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
-MOST_POINTS = 400
 PANELS = (
     ("attention", "attention of the head"),
     ("prediction", "prediction of the program"),
     ("difference", "prediction minus attention"),
     ("reference", "the head's reference"),
 )
-SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "start")
+SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "search", "start")
 MEANS = ("mean_held_out", "mean_test")
 # Sizes of a library up to which a table shows each.
 DENSE = 10
@@ -67,7 +64,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
     }
     style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
-    contents = report_contents(run_dir, store)
+    contents = report_contents(run_dir, store, config)
     return environment.get_template("report.html").render(
         config=config,
         not_stopped=NOT_STOPPED,
@@ -77,9 +74,10 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         beaten=bool(result and (result["gain_over_reference_interval"] or [0])[0] > 0),
         readings=store.readings(),
         details=details,
-        progress=progress_svg(store.summaries()),
         data=inert_json(contents),
         library=contents["library"],
+        search=contents["search"],
+        prompts=contents["prompts"],
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,
         style=style,
@@ -102,18 +100,6 @@ def comparisons(result: dict[str, Any]) -> list[tuple[str, float, str]]:
         *tables,
         ("reference: best table or baseline of each head", result["reference_iou_test"], gain("gain_over_reference")),
     ]
-
-
-def progress_svg(summaries: list[StepSummary]) -> str:
-    """Mean IoU and excess on held-out texts against programs evaluated."""
-    every = max(1, len(summaries) // MOST_POINTS)
-    shown = summaries[::-1][::every][::-1]
-    programs = [summary.programs for summary in shown]
-    series = {
-        "mean best IoU": (programs, [summary.mean_iou for summary in shown]),
-        "excess": (programs, [summary.excess for summary in shown]),
-    }
-    return line_svg(series, "programs evaluated", "held-out IoU")
 
 
 def coverage_rows(curve: dict[str, list[float | None]]) -> list[list[str]]:

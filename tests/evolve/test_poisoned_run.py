@@ -119,8 +119,8 @@ class Page(HTMLParser):
 
 TAGS = set(
     "html head meta title style script noscript body header nav main section h1 h2 h3 p div b dl ol span table thead "
-    "tbody tr th td a pre figure figcaption canvas button label select option input details summary svg line text "
-    "polyline".split()
+    "tbody tr th td a pre figure figcaption canvas button label select option input details summary svg rect line text "
+    "polyline caption".split()
 )
 
 

@@ -1,13 +1,19 @@
 """What the report says of the files of a run: right, silent where there is none, and a message where one is broken."""
 
+import base64
 import json
 
+import numpy as np
 import pytest
 
 from evolve.results.report.contents import as_written
 from evolve.results.report.library import library_view
+from evolve.results.report.search import archive_maps, failures_of
+from evolve.store.records import ProgramRecord, ProposalRecord
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
+from fitness.failures import FailureKind
+from fitness.scoring.worker import Evaluation
 
 PROGRAM = {
     "id": "a",
@@ -56,3 +62,34 @@ def test_a_broken_file_is_a_message(tmp_path, library):
     write(tmp_path, "library.json", library)
     with pytest.raises(UserError, match="not as headscribe writes it"), as_written(RunDir(tmp_path)):
         library_view(RunDir(tmp_path), ["a"], 4)
+
+
+def record(number, descriptors, iou, failure=None, message=""):
+    evaluation = Evaluation(failure, message, descriptors=np.array(descriptors, dtype=np.float32))
+    return ProgramRecord(number, f"{number:x}", "", 0, 0, evaluation, None if failure else np.array(iou, np.float32))
+
+
+def test_a_cell_of_the_archive_has_the_best_of_all_programs_in_it_for_each_head():
+    records = [record(0, [0.1, 0.9, 0.5], [0.2, 0.8]), record(1, [0.3, 0.7, 0.5], [0.4, 0.6])]
+    records += [record(2, [0.9, 0.1, 1.0], [0.1, 0.1]), record(3, [0.1, 0.9, 0.5], [], FailureKind.TIMEOUT)]
+    found = archive_maps(records, ["reach", "focus", "sink"], 2)
+    assert [(pair["across"], pair["down"]) for pair in found["pairs"]] == [(0, 1), (0, 2), (1, 2)]
+    pair = found["pairs"][0]
+    assert pair["programs"] == [0, 1, 2, 0]  # up is focus, across reach: low reach and high focus is the third
+    best = np.frombuffer(base64.b64decode(pair["best"]), np.uint8).reshape(2, 4)
+    assert best[:, 0].tolist() == best[:, 3].tolist() == [0, 0]
+    assert ((best[:, 2] - 1) / 254).tolist() == pytest.approx([0.4, 0.8], abs=0.002)
+
+
+def test_failures_are_counted_by_kind_and_operator_without_what_had_nothing_to_propose():
+    records = [record(number, [0, 0], [], FailureKind.TIMEOUT, f"said {number}") for number in (0, 1)]
+    proposals = [
+        ProposalRecord(0, 0, 0, "genetic", 0, (), "new", number=0),
+        ProposalRecord(0, 1, 0, "mutate", 0, (), "new", number=1),
+        ProposalRecord(0, 2, 0, "mutate", 0, (), FailureKind.SYNTAX, "line 1"),
+        ProposalRecord(0, 3, 0, "tweak", 0, (), FailureKind.NONE),
+    ]
+    timeout, syntax = failures_of(records, proposals)
+    assert (timeout["kind"], timeout["count"], timeout["message"]) == ("timeout", 2, "said 0")
+    assert timeout["operators"] == {"genetic": 1, "mutate": 1}
+    assert syntax["operators"] == {"mutate": 1}

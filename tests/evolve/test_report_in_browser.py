@@ -22,6 +22,8 @@ from campaigns import ROOT, SMALL
 from test_poisoned_run import poison
 
 import headscribe as hs
+from evolve.results.status import read_status
+from evolve.store.run_dir import RunDir
 from evolve.views.live import make_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'headscribe[dev]'")
@@ -170,6 +172,26 @@ def test_programs_are_sorted_by_what_they_are_worth_and_lead_to_their_heads(run_
     link = page.locator("#library td.heads a").nth(1)
     link.click()
     assert page.locator("#head-name").inner_text().startswith(link.inner_text())
+
+
+def test_the_search_is_seen_over_time_and_its_archive_for_one_head(run_dir, opened):
+    page = opened(run_dir / "report.html", color_scheme="dark")
+    page.locator("#progress").scroll_into_view_if_needed()
+    before = page.locator("#progress polyline").first.get_attribute("points")
+    page.locator("#search-by").select_option("seconds")
+    assert page.locator("#progress polyline").first.get_attribute("points") != before
+    page.locator("#archive").scroll_into_view_if_needed()
+    maps = page.locator("#archive table")
+    playwright.expect(maps).to_have_count(6)
+    status = read_status(RunDir(run_dir))
+    page.locator("#archive-head").select_option(label="L2H1")
+    cells = page.locator("#archive table").first.locator("td[title*=best]").all()
+    best = max(float(cell.get_attribute("title").split()[-1]) for cell in cells)
+    heads = json.loads((run_dir / "library.json").read_text())["assignment"]
+    assert best == pytest.approx(heads["L2H1"]["best_iou_held_out"], abs=0.003)
+    page.locator("#archive-of").select_option("programs")
+    cells = page.locator("#archive table").first.locator("td[title*=best]").all_inner_texts()
+    assert sum(map(int, cells)) == status.outcomes["ok"]
 
 
 def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from evolve.store import Store
-from evolve.store.records import ProposalRecord
+from evolve.store.records import ProgramRecord, ProposalRecord
 
 RUNNERS = 3
 MOST_ANCESTORS = 30
@@ -17,19 +16,19 @@ MOST_SOURCE = 500_000
 
 
 def runner_ups(
-    store: Store, assignment: dict[str, str | None]
+    records: Sequence[ProgramRecord], labels: Sequence[str], assignment: Mapping[str, str | None]
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """The best programs of each head by held-out IoU, but its own.
 
     Args:
-        store: the run's state.
+        records: every program of the run.
+        labels: names of its heads.
         assignment: head -> id of its program.
 
     Returns:
         head -> `number` and `iou` of each, best first; and number -> source, as many as a page may carry.
     """
-    records = [record for record in store.all_programs() if record.iou is not None]
-    labels = store.meta("labels") or []
+    records = [record for record in records if record.iou is not None]
     if not records or not labels:
         return {}, {}
     ious = np.stack([record.iou for record in records if record.iou is not None])  # (programs, heads)
@@ -56,19 +55,24 @@ def runner_ups(
     return found, sources
 
 
-def lineages(store: Store, ids: Iterable[str]) -> dict[str, list[str]]:
-    """Id -> how a program came to be, one sentence for it and for each first parent, down to the first ancestor."""
-    wanted = list(ids)
+def lineages(
+    numbers: Mapping[str, int], proposals: Sequence[ProposalRecord], labels: Sequence[str]
+) -> dict[str, list[str]]:
+    """Id -> how a program came to be, one sentence for it and for each first parent, down to the first ancestor.
+
+    Args:
+        numbers: id -> number of the programs that are asked for.
+        proposals: every candidate of the run.
+        labels: names of its heads.
+    """
     first: dict[int, ProposalRecord] = {}
-    for proposal in store.all_proposals():
+    for proposal in proposals:
         if proposal.number is not None and proposal.outcome == "new":
             first.setdefault(proposal.number, proposal)
-    labels = store.meta("labels") or []
-    known = store.known(wanted)
-    return {id_: _lineage(known[id_], first, labels) for id_ in wanted if id_ in known}
+    return {id_: _lineage(number, first, labels) for id_, number in numbers.items()}
 
 
-def _lineage(number: int, first: dict[int, ProposalRecord], labels: list[str]) -> list[str]:
+def _lineage(number: int, first: dict[int, ProposalRecord], labels: Sequence[str]) -> list[str]:
     steps: list[str] = []
     while len(steps) < MOST_ANCESTORS:
         proposal = first.get(number)

@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from evolve.config import Config
+from evolve.results.prompts.calls import prompts_of
 from evolve.results.report.ancestry import lineages, runner_ups
 from evolve.results.report.library import library_view
+from evolve.results.report.search import search_view
 from evolve.store import Store
 from evolve.store.run_dir import RunDir
 from fitness.errors import UserError
 
 
-def report_contents(run_dir: RunDir, store: Store) -> dict[str, Any]:
+def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, Any]:
     """Plain values; sources of the library's programs are left out, as they stand in the page itself.
 
     Returns:
         `heads`, `programs` and `matrices` as `evolve.results.report.details` kept them, empty or None before a campaign
-        has ended; `runners`, `sources` and `lineage`; `library`.
+        has ended; `runners`, `sources` and `lineage`; `library`; `search`; and `prompts`, as `headscribe prompts` has
+        them.
 
     Raises:
         UserError: where a file of the run is not as headscribe writes it.
@@ -29,7 +33,9 @@ def report_contents(run_dir: RunDir, store: Store) -> dict[str, Any]:
         {key: value for key, value in entry.items() if key != "source"} for entry in details.get("programs", [])
     ]
     ids = [entry["id"] for entry in programs]
-    runners, sources = runner_ups(store, {label: head["program"] for label, head in heads.items()})
+    records, proposals, labels = list(store.all_programs()), store.all_proposals(), store.meta("labels") or []
+    runners, sources = runner_ups(records, labels, {label: head["program"] for label, head in heads.items()})
+    numbers = {record.id: record.number for record in records if record.id in set(ids)}
     with as_written(run_dir):
         library = library_view(run_dir, ids, len(heads))
     return {
@@ -38,8 +44,10 @@ def report_contents(run_dir: RunDir, store: Store) -> dict[str, Any]:
         "matrices": details.get("matrices"),
         "runners": runners,
         "sources": sources,
-        "lineage": lineages(store, ids),
+        "lineage": lineages(numbers, proposals, labels),
         "library": library,
+        "search": search_view(store, records, proposals, config.search.descriptors, config.search.bins),
+        "prompts": prompts_of([run_dir.path]).as_json()["prompts"],
     }
 
 

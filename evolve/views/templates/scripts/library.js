@@ -31,5 +31,4 @@ function drawLibrary() {
         ...abroad.map((domain) => ({ name: domain, points: mixes.curve.map((p) => at(p, p.abroad[domain].iou, p.abroad[domain].iou_interval)) }))],
     }));
   }
-  document.querySelectorAll("table.sortable").forEach(sortable);
 }

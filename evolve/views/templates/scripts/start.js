@@ -7,7 +7,10 @@ function listenToTheme() {
   byId("theme").addEventListener("click", () => {
     root.theme = theme() === "dark" ? "light" : "dark";
     if (labels.length) { drawGrid(); drawPanels(); drawRow(); }
+    drawn.forEach((draw) => draw());
   });
 }
 listenToTheme();
 if (labels.length) { drawHeads(); drawLibrary(); }
+drawSearch();
+document.querySelectorAll("table.sortable").forEach(sortable);
