@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from evolve.views.words import percent
+
 COSTLIEST = 10
-ROUND_PERCENT, LARGEST_PERCENT = 100, 100_000
 
 
 def render_perplexity(result: dict[str, Any]) -> list[RenderableType]:
@@ -51,11 +52,11 @@ def _curves(result: dict[str, Any]) -> list[RenderableType]:
             harmful = numbers["increase_percent_interval"][0] > 0
             share = row["recovered"].get(name, {}).get("value") if harmful else None
             label = name.replace("_", " ") + (f" ×{numbers['draws']}" if numbers["draws"] > 1 else "")
-            low, high = map(_percent, numbers["increase_percent_interval"])
+            low, high = map(percent, numbers["increase_percent_interval"])
             table.add_row(
                 f"[bold]{label}[/bold]" if name == "programs" else label,
                 _number(numbers["perplexity"]),
-                f"{_percent(numbers['increase_percent'])} % ({low}, {high})",
+                f"{percent(numbers['increase_percent'])} % ({low}, {high})",
                 "" if share is None else f"{share:.0%}",
             )
         lines += [table, *_verdicts(row)]
@@ -65,9 +66,9 @@ def _curves(result: dict[str, Any]) -> list[RenderableType]:
 def _verdicts(row: dict[str, Any]) -> list[RenderableType]:
     """What one fraction says in words: of texts one by one, and of programs against tables."""
     by_text = row["conditions"]["programs"]
-    low, high = map(_percent, by_text["text_increase_percent_interval"])
+    low, high = map(percent, by_text["text_increase_percent_interval"])
     lines: list[RenderableType] = [
-        f"a text's perplexity under programs: {_percent(by_text['text_increase_percent'])} % on average ({low}, {high})"
+        f"a text's perplexity under programs: {percent(by_text['text_increase_percent'])} % on average ({low}, {high})"
     ]
     for key, heads in (
         ("programs_minus_mean_table", "on these heads"),
@@ -128,13 +129,6 @@ def _correlations(result: dict[str, Any]) -> list[RenderableType]:
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10_000 else f"{value:.1e}"
-
-
-def _percent(value: float) -> str:
-    """A change in per cent, without its sign of percentage; short where it is large."""
-    return (
-        f"{value:+.1f}" if abs(value) < ROUND_PERCENT else f"{value:+,.0f}" if value < LARGEST_PERCENT else "over 1e5"
-    )
 
 
 def render_tasks(result: dict[str, Any]) -> list[RenderableType]:

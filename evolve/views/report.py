@@ -15,7 +15,7 @@ from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import highlighted
 from evolve.views.page import TEMPLATES, inert_json, part, policy
-from evolve.views.words import duration, number, times, with_interval
+from evolve.views.words import duration, number, percent, times, with_interval
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
@@ -25,7 +25,9 @@ PANELS = (
     ("difference", "prediction minus attention"),
     ("reference", "the head's reference"),
 )
-SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "search", "start")
+SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "search", "replacement", "start")
+# What is in the page itself as well as in what its script reads.
+SECTIONS = ("library", "search", "prompts", "replacement", "tasks")
 MEANS = ("mean_held_out", "mean_test")
 # Sizes of a library up to which a table shows each.
 DENSE = 10
@@ -61,6 +63,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         "times": times,
         "highlighted": highlighted,
         "with_interval": with_interval,
+        "percent": percent,
     }
     style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
@@ -75,9 +78,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         readings=store.readings(),
         details=details,
         data=inert_json(contents),
-        library=contents["library"],
-        search=contents["search"],
-        prompts=contents["prompts"],
+        **{name: contents[name] for name in SECTIONS},
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,
         style=style,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from fitness.text.corpus import DomainRead, Splits
 
+ROUND_PERCENT, LARGEST_PERCENT = 100, 100_000
+
 
 def duration(seconds: float) -> str:
     """Seconds as people say them, such as `1 h 02 min` or `48 s`."""
@@ -31,6 +33,13 @@ def with_interval(value: float, interval: Sequence[float | None] | None, *, sign
 def number(value: float | None, digits: int = 3) -> str:
     """A number, or a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """A change in per cent, without its sign of percentage; short where it is large."""
+    return (
+        f"{value:+.1f}" if abs(value) < ROUND_PERCENT else f"{value:+,.0f}" if value < LARGEST_PERCENT else "over 1e5"
+    )
 
 
 def texts_lines(splits: Splits, max_tokens: int) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from campaigns import ROOT, SMALL
-from test_poisoned_run import poison
+from test_poisoned_run import POISON, poison, poisoned
 
 import headscribe as hs
 from evolve.results.status import read_status
@@ -40,6 +40,12 @@ def run_dir(tmp_path_factory, attention_cache):
     config.write_text(texts + f"attention_cache: {attention_cache}\n")
     command = [sys.executable, "-m", "evolve.cli", "run", config, "--run-dir", folder / "run"]
     subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)
+    for more in (
+        ["replace", "--fractions", "0.25,0.5", "--random-orders", "1", "--only", "fractions,heads"],
+        ["report"],
+    ):
+        command = [sys.executable, "-m", "evolve.cli", more[0], folder / "run", *more[1:]]
+        subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=ROOT)
     return folder / "run"
 
 
@@ -194,15 +200,49 @@ def test_the_search_is_seen_over_time_and_its_archive_for_one_head(run_dir, open
     assert sum(map(int, cells)) == status.outcomes["ok"]
 
 
+def test_replacement_is_drawn_with_its_intervals_and_colours_the_heads(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    found = json.loads((run_dir / "replacement.json").read_text())
+    page.locator("#replaced").scroll_into_view_if_needed()
+    conditions = found["perplexity"]["by_fraction"][0]["conditions"]
+    playwright.expect(page.locator("#replaced .entry")).to_have_count(len(conditions))
+    page.locator("#replaced svg.chart").focus()
+    page.keyboard.press("ArrowRight")
+    said = page.locator("#replaced .readout").inner_text()
+    assert said.startswith("programs: 25 % of the heads, perplexity ")
+    assert f"{conditions['programs']['increase_percent']:.1f} %" in said
+    before = page.locator("#replaced .whisker").count()
+    page.locator("#replaced .entry", has_text="first token").click()
+    assert page.locator("#replaced .whisker").count() == before - 2
+    page.locator("#colour").select_option("cost")
+    cost = {row["head"]: row["estimated_cost"] for row in found["per_head"]}
+    title = page.locator('.head[data-head="L2H1"]').get_attribute("title")
+    assert float(title.split()[-1]) == pytest.approx(cost["L2H1"], abs=0.0006)
+    page.locator("#costs").scroll_into_view_if_needed()
+    page.locator("#costs svg.chart").focus()
+    page.keyboard.press("ArrowRight")
+    head = page.locator("#costs .readout").inner_text().split()[1].rstrip(",")
+    page.keyboard.press("Enter")
+    assert page.locator("#head-name").inner_text().startswith(f"{head}:")
+
+
 def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):
     hostile = tmp_path / "run"
     shutil.copytree(run_dir, hostile)
     poison(hostile / "campaign.sqlite")
+    found = poisoned(json.loads((hostile / "replacement.json").read_text()))
+    for row in found["perplexity"]["by_fraction"]:
+        row["conditions"][POISON] = row["conditions"]["uniform"]
+    (hostile / "replacement.json").write_text(json.dumps(found))
     headscribe("report", hostile)
     page = opened(hostile / "report.html")
     page.locator(".head").nth(3).click()
     assert "<script>alert(1)</script>" in page.locator("#head-name").inner_text()
     assert "<script>alert(1)</script>" in page.locator("#source").inner_text()
+    page.locator("#replaced").scroll_into_view_if_needed()
+    playwright.expect(page.locator("#replaced .entry", has_text="<script>alert(1)</script>")).to_have_count(1)
+    page.locator("#archive").scroll_into_view_if_needed()
+    page.locator("#archive-head").select_option(index=3)
     assert page.locator("img, iframe, object, embed, link, form").count() == 0
     assert page.locator("script").count() == 2
 

@@ -10,6 +10,7 @@ from evolve.config import Config
 from evolve.results.prompts.calls import prompts_of
 from evolve.results.report.ancestry import lineages, runner_ups
 from evolve.results.report.library import library_view
+from evolve.results.report.replacement import replacement_view, tasks_view
 from evolve.results.report.search import search_view
 from evolve.store import Store
 from evolve.store.run_dir import RunDir
@@ -21,8 +22,8 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
 
     Returns:
         `heads`, `programs` and `matrices` as `evolve.results.report.details` kept them, empty or None before a campaign
-        has ended; `runners`, `sources` and `lineage`; `library`; `search`; and `prompts`, as `headscribe prompts` has
-        them.
+        has ended; `runners`, `sources` and `lineage`; `library`, `replacement`, `tasks` and `search`, each as its
+        module says; and `prompts`, as `headscribe prompts` has them.
 
     Raises:
         UserError: where a file of the run is not as headscribe writes it.
@@ -37,7 +38,8 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
     runners, sources = runner_ups(records, labels, {label: head["program"] for label, head in heads.items()})
     numbers = {record.id: record.number for record in records if record.id in set(ids)}
     with as_written(run_dir):
-        library = library_view(run_dir, ids, len(heads))
+        library, replacement = library_view(run_dir, ids, len(heads)), replacement_view(run_dir)
+        tasks = tasks_view(run_dir)
     return {
         "heads": heads,
         "programs": programs,
@@ -46,6 +48,8 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
         "sources": sources,
         "lineage": lineages(numbers, proposals, labels),
         "library": library,
+        "replacement": replacement,
+        "tasks": tasks,
         "search": search_view(store, records, proposals, config.search.descriptors, config.search.bins),
         "prompts": prompts_of([run_dir.path]).as_json()["prompts"],
     }

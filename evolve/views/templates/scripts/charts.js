@@ -47,11 +47,15 @@ function scale(axis, values, from, to) {
   if (axis.high === undefined) high = back(map(high) + 0.04 * (map(high) - map(low)));
   if (axis.low === undefined) low = back(map(low) - 0.04 * (map(high) - map(low)));
   const place = (value) => from + ((to - from) * (map(axis.log ? Math.max(value, low) : value) - map(low))) / (map(high) - map(low));
-  return { low, high, place, ticks: ticks(low, high, axis.log) };
+  return { low, high, place, ticks: axis.at ?? ticks(low, high, axis.log) };
 }
 
+// Colour, dashes and mark of the i-th series; no two of sixteen are alike.
+const lineOf = (i) => ((i + Math.floor(i / 8)) % 2 ? "dashed" : "solid");
+const markOf = (i) => MARKS[i % MARKS.length];
 // A chart in a <div>. `build` returns what is drawn: `label`, `x` and `y` (`name`, and where wanted `low`, `high`, `log`,
-// `says`), and `series`: `name`, `points` ({x, y} and where known `low`, `high`, `says`), `line` (false for points alone).
+// `says`, `tick`, and `at`, the places of its ticks), and `series`: `name`, `points` ({x, y} and where known `low`, `high`, `says`), `line` (false for
+// points alone), `own` (drawn strongest).
 function chart(id, build) {
   const box = byId(id);
   if (!box) return;
@@ -100,11 +104,13 @@ function redraw(id) {
   const shown = made.series.map((series, i) => ({ ...series, i })).filter((series) => series.points.length);
   const seen = shown.filter((series) => !one.off.has(series.name));
   const points = seen.flatMap((series) => series.points);
-  const [left, right, top, bottom] = [54, width - 12, 10, height - 42];
-  const x = scale(made.x, points.map((p) => p.x), left, right);
+  const [right, top, bottom] = [width - 12, 10, height - 42];
   const y = scale(made.y, points.flatMap((p) => [p.y, p.low, p.high]), bottom, top);
+  const left = 30 + 6.3 * Math.max(2, ...y.ticks.map((tick) => (made.y.tick ?? short)(tick).length));
+  const x = scale(made.x, points.map((p) => p.x), left, right);
   const saysX = made.x.says ?? short, saysY = made.y.says ?? short;
-  picture.replaceChildren(svg("title", {}, made.label));
+  picture.replaceChildren();
+  picture.classList.remove("dim");
   picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
   picture.setAttribute("width", width); picture.setAttribute("height", height);
   picture.setAttribute("aria-label", `${made.label}; arrow keys read its points`);
@@ -119,14 +125,14 @@ function redraw(id) {
   picture.append(svg("text", { x: 12, y: middle, class: "tick middle", transform: `rotate(-90 12 ${middle})` }, made.y.name));
   one.places = [];
   for (const series of seen) {
-    const group = svg("g", { class: `series s${series.i % 8}` }), kind = MARKS[Math.floor(series.i / 2) % MARKS.length];
+    const group = svg("g", { class: `series s${series.i % 8}${series.own ? " strong" : ""}`, "data-i": series.i });
     const places = series.points.filter((p) => known(p.x) && known(p.y)).map((point) => ({ row: series.i, point, x: x.place(point.x), y: y.place(point.y),
       says: `${series.name}: ${point.says ?? `${made.x.name} ${saysX(point.x)}, ${made.y.name} ${saysY(point.y)}${known(point.low) ? ` (95 %: ${saysY(point.low)} to ${saysY(point.high)})` : ""}`}` }));
     places.forEach(({ point, x: at }) => {
       if (known(point.low)) group.append(svg("line", { x1: at.toFixed(1), x2: at.toFixed(1), y1: y.place(point.low).toFixed(1), y2: y.place(point.high).toFixed(1), class: "whisker" }));
     });
-    if (series.line !== false) group.append(svg("polyline", { points: places.map((p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`).join(" "), class: series.i % 2 ? "dashed" : "solid" }));
-    if (series.line === false || series.marks || places.length < 12) places.forEach((p) => group.append(mark(kind, p.x, p.y, series.size ?? 3.5, {})));
+    if (series.line !== false) group.append(svg("polyline", { points: places.map((p) => `${p.x.toFixed(1)},${p.y.toFixed(1)}`).join(" "), class: lineOf(series.i) }));
+    if (series.line === false || series.marks || places.length < 12) places.forEach((p) => group.append(mark(markOf(series.i), p.x, p.y, series.size ?? 3.5, {})));
     picture.append(group);
     one.places.push(...places);
   }
@@ -139,9 +145,11 @@ function drawChartLegend(id, one, shown) {
   one.legend.replaceChildren(...shown.map((series) => {
     const entry = make("button", null, { type: "button", class: "entry", "aria-pressed": String(!one.off.has(series.name)) });
     const key = svg("svg", { viewBox: "0 0 26 12", width: 26, height: 12, class: `series s${series.i % 8}`, "aria-hidden": "true" });
-    if (series.line !== false) key.append(svg("line", { x1: 0, x2: 26, y1: 6, y2: 6, class: series.i % 2 ? "dashed" : "solid" }));
-    if (series.line === false || series.marks || series.points.length < 12) key.append(mark(MARKS[Math.floor(series.i / 2) % MARKS.length], 13, 6, 3.5, {}));
+    if (series.line !== false) key.append(svg("line", { x1: 0, x2: 26, y1: 6, y2: 6, class: lineOf(series.i) }));
+    if (series.line === false || series.marks || series.points.length < 12) key.append(mark(markOf(series.i), 13, 6, 3.5, {}));
     entry.append(key, series.name);
+    const light = (on) => { one.picture.classList.toggle("dim", on); one.picture.querySelector(`g[data-i="${series.i}"]`)?.classList.toggle("lit", on); };
+    for (const [event, on] of [["pointerenter", true], ["focus", true], ["pointerleave", false], ["blur", false]]) entry.addEventListener(event, () => light(on && !one.off.has(series.name)));
     entry.addEventListener("click", () => {
       if (!one.off.delete(series.name)) one.off.add(series.name);
       redraw(id);

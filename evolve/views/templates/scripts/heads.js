@@ -11,9 +11,16 @@ const MODES = {
   class: { name: "class of the program", of: (h) => programs.get(h.program)?.class },
   program: { name: "program", of: (h) => programs.get(h.program)?.name },
 };
+const COSTS = data.replacement?.heads ?? {};
+if (Object.keys(COSTS).length) {
+  // A few heads cost far more than the rest: the scale ends where 95 in 100 heads lie.
+  const sizes = Object.values(COSTS).map((head) => Math.abs(head.estimated)).sort((a, b) => a - b);
+  const most = Number((sizes[Math.floor(0.95 * (sizes.length - 1))] || 1).toPrecision(1));
+  MODES.cost = { name: "cost of replacing it", unit: ", nats per token by estimate", of: (h, label) => COSTS[label]?.estimated, low: -most, high: most, digits: 3, colour: (v) => differenceColour(Math.max(-1, Math.min(1, -v / most))) };
+}
 function kinds(mode) {
   const counts = new Map();
-  for (const label of labels) { const kind = MODES[mode].of(data.heads[label]) ?? "none"; counts.set(kind, (counts.get(kind) ?? 0) + 1); }
+  for (const label of labels) { const kind = MODES[mode].of(data.heads[label], label) ?? "none"; counts.set(kind, (counts.get(kind) ?? 0) + 1); }
   return [...counts].sort((a, b) => b[1] - a[1]);
 }
 function matches(label, words) {
@@ -28,14 +35,14 @@ function drawGrid() {
   const places = new Map(named.map(([kind], i) => [kind, CLASSES[Math.min(i, CLASSES.length - 1)]]));
   const rows = new Map();
   const sorted = order === "layer" ? labels : [...labels].sort((a, b) => {
-    const [x, y] = [rule.of(data.heads[a]), rule.of(data.heads[b])];
+    const [x, y] = [rule.of(data.heads[a], a), rule.of(data.heads[b], b)];
     return typeof x === "number" && typeof y === "number" ? y - x : String(x).localeCompare(String(y));
   });
   let found = 0;
   for (const label of sorted) {
-    const value = rule.of(data.heads[label]);
+    const value = rule.of(data.heads[label], label);
     const rgb = rule.colour ? rule.colour(value ?? 0) : hexRgb(places.get(value ?? "none"));
-    const shown = typeof value === "number" ? value.toFixed(2) : "";
+    const shown = typeof value === "number" ? value.toFixed(rule.digits ?? 2) : "";
     const button = make("button", null, { type: "button", class: "head", "data-head": label, "aria-pressed": String(label === state.head) });
     button.append(make("span", label), make("br"), make("span", shown || "\u00a0"));
     button.title = `${label}: ${rule.name} ${typeof value === "number" ? number(value) : value ?? "none"}`;
@@ -64,7 +71,7 @@ function drawLegend(rule, named, places) {
   }
   const bar = make("canvas", null, { width: 200, height: 14, "aria-hidden": "true" }), pen = bar.getContext("2d");
   for (let x = 0; x < 200; x++) { pen.fillStyle = css(rule.colour(rule.low + ((rule.high - rule.low) * x) / 199)); pen.fillRect(x, 0, 1, 14); }
-  legend.append(rule.name, make("span", rule.low), bar, make("span", rule.high));
+  legend.append(rule.name + (rule.unit ?? ""), make("span", rule.low), bar, make("span", rule.high));
 }
 
 // One head.
@@ -139,6 +146,10 @@ function drawHead() {
   fact("IoU on test texts", withInterval(head.test, head.test_interval), "on texts that the search never saw");
   fact("IoU of the reference", `${number(head.reference_test)} (${head.reference ?? "none"})`, "the best table of positions or simple baseline of this head");
   fact("gain over reference", withInterval(head.gain, head.gain_interval, true) + (head.beyond_noise ? "" : ", within noise"));
+  const cost = COSTS[label];
+  if (cost) fact("cost of replacing it alone", `${number(cost.estimated, true, 4)} nats per token by estimate` + (known(cost.measured) ? `, measured ${number(cost.measured, true, 4)} \u00b1 ${number(cost.error, false, 4)}` : ""), "what the loss rises by on test texts where its program takes this head's place");
+  const mix = data.library.mixes.heads?.[label];
+  if (mix?.length > 1) fact("its mix", mix.map((part) => `${number(part.weight, false, 2)} ${programs.get(part.program)?.name ?? part.program}`).join(", "), "programs that predict it together best, on held-out texts");
   if (program) fact("program", `${program.class ?? "class unknown"}; ${program.heads.length} head${program.heads.length === 1 ? "" : "s"}: ${program.heads.slice(0, 12).join(", ")}${program.heads.length > 12 ? ", \u2026" : ""}`);
   if (matrices) { shown = panelsOf(label, state.text); state.at = null; byId("readout").textContent = "Point at a cell, or use the arrow keys in a picture. A click shows a query's row over the text."; drawPanels(); drawRow(); }
   const source = byId("p-" + head.program)?.querySelector("pre")?.cloneNode(true) ?? make("pre", "no program");

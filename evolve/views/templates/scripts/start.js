@@ -13,4 +13,5 @@ function listenToTheme() {
 listenToTheme();
 if (labels.length) { drawHeads(); drawLibrary(); }
 drawSearch();
+drawReplacement();
 document.querySelectorAll("table.sortable").forEach(sortable);
