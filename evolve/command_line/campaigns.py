@@ -90,11 +90,18 @@ def status(
 
 
 @app.command()
-def report(run: Run, as_json: Json = False) -> None:
-    """Write one self-contained report.html."""
+def report(
+    run: Run,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw figures into this folder: SVG, PDF and CSV (extra `plots`).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained report.html, and figures for papers."""
     from evolve.commands.report import report as report_command
+    from evolve.views.figures import render
 
-    execute(lambda: report_command(run), lambda result: [f"wrote {result['report']}"], as_json=as_json)
+    execute(lambda: report_command(run, figures), render, as_json=as_json)
 
 
 @app.command()
