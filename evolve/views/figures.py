@@ -248,6 +248,7 @@ def _tasks(figure: Any, data: FigureData) -> None:
         ax.set_xlabel("share of the heads replaced")
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("accuracy (band: 95 %)")
+    axes[0].set_ylim(bottom=0)
     _legend_beside(figure, axes[0], "in their place")
 
 
