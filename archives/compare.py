@@ -262,7 +262,7 @@ def read_library_json(path: Path) -> dict[str, Any]:
         library = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; `headscribe library` writes it") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not a library.json: {error}") from None
     found = library.get("format") if isinstance(library, dict) else None
     if found != FORMAT:

@@ -12,6 +12,7 @@ the two agree (IoU). What was found is reduced to a library: few programs, and w
 
 `run` begins a campaign or resumes it, silently and in any thread; `open_run` looks at one, also while it is running.
 `show_attention` shows any matrix with its tokens; what is shown is a page in a notebook, and `figure()` of it a figure.
+`load_library` reads a library that somebody shared as data, and imports nothing of it.
 `score` scores a program on a model's heads without a campaign, `reduce` makes a library of score tables or of several
 runs, and within `replaced` a model runs with programs in the place of its heads. `Program` is the source of one
 program, `Text` what it sees, `Proposal` what an operator of one's own answers. What a user must change is a
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from headscribe.running import open_run, run
     from headscribe.runs import Run
     from headscribe.scores import Scores, score
+    from headscribe.sharing import load_library
     from headscribe.shown import show_attention
     from operators.protocol import Proposal
 
@@ -48,6 +50,7 @@ __all__ = [
     "Scores",
     "Text",
     "UserError",
+    "load_library",
     "open_run",
     "reduce",
     "replaced",
@@ -66,6 +69,7 @@ _HOMES = {
     "Scores": "headscribe.scores",
     "Text": "fitness.text.view",
     "UserError": "fitness.errors",
+    "load_library": "headscribe.sharing",
     "open_run": "headscribe.running",
     "reduce": "headscribe.library",
     "replaced": "headscribe.replacing",

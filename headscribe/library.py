@@ -16,9 +16,11 @@ from evolve.store.run_dir import write_atomically
 from fitness.errors import UserError
 from fitness.program import Program, ProgramError
 from headscribe.heads import HeadName, label_of
+from headscribe.scores import predict
 from headscribe.tables import data_frame, html_table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
     from headscribe.shown import ShownLibrary
@@ -175,6 +177,32 @@ class Library:
     def mean_iou_test(self) -> float | None:
         """The same on the test texts, None where those were not read."""
         return self.numbers["mean_iou_test"]
+
+    def predict(self, head: HeadName, tokens: Sequence[str]) -> np.ndarray:
+        """What the program of a head predicts on a text; it runs in a sandbox.
+
+        Args:
+            head: "L2H1" or (2, 1).
+            tokens: n strings as the model's tokenizer cuts the text, leading spaces kept, with its begin token.
+
+        Returns:
+            (n, n) float32: masked where the model is causal, rows sum to 1 or are empty.
+
+        Raises:
+            ProgramError: where the program fails on the text.
+            UserError: where the library has no program for the head or does not say of which model it is, and where
+                programs cannot be confined here.
+
+        Example:
+            >>> run.library.predict("L2H1", ["Once", " upon", " a", " time"]).shape
+            (4, 4)
+        """
+        label = label_of(head, self.heads)
+        about = self.numbers.get("provenance", {})
+        model = about.get("runs", {}).get(label.rpartition("/")[0], about).get("model")
+        if label not in self.assignment or not model:
+            raise UserError(f"library: there is no program for {label}, or it is not known of which model it is")
+        return predict(self.assignment[label], tokens, causal=bool(model["causal"]))
 
     def to_frame(self, of: Literal["programs", "heads"] = "programs") -> pandas.DataFrame:
         """The library as a data frame.

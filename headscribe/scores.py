@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fitness.errors import UserError
 from fitness.program import Program, ProgramError
+from fitness.sandbox import Sandbox, SandboxUnavailable
 from fitness.scoring.contract import to_prediction
 from fitness.scoring.threads import one_thread
 from fitness.scoring.worker import Worker, WorkerSpec
+from fitness.text.view import Text
 from headscribe.heads import HeadName, label_of
 from headscribe.tables import data_frame, html_table
 
@@ -189,6 +193,23 @@ def score(
         return scorer.score(program, "held_out")
     finally:
         scorer.close()
+
+
+def predict(program: Program, tokens: Sequence[str], *, causal: bool) -> np.ndarray:
+    """(n, n) float32 prediction of a program on a text of n tokens, run in a sandbox of its own.
+
+    Raises:
+        ProgramError: where it fails on the text.
+        UserError: where programs cannot be confined here.
+    """
+    try:
+        with Sandbox([Text(tokens)]) as sandbox:
+            outcome = sandbox.run(program)
+    except SandboxUnavailable as error:
+        raise UserError(str(error)) from None
+    if not outcome.ok:
+        raise _failed(outcome.kind, outcome.message, outcome.line, outcome.text)
+    return to_prediction(outcome.weights[0], causal=causal)
 
 
 def _failed(kind: Any, message: str, line: int | None, text: int | None) -> ProgramError:

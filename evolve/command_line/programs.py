@@ -56,6 +56,27 @@ def export(
 
 
 @app.command()
+def push(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub, owner/name.", show_default=False)],
+    licence: Annotated[str, typer.Option("--license", help="What the card says of the licence.")] = "mit",
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Write it there instead, and send nothing.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Share the library of a run with a card: never its database, nor its texts."""
+    from evolve.commands.push import push as push_command
+    from evolve.views.push import render
+
+    execute(
+        lambda: push_command(run, name, licence=licence, private=private, folder=folder, dry_run=dry_run),
+        render,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def score(
     programs: Annotated[Path, typer.Argument(help="A Python file of programs, or a score table (CSV, Parquet).")],
     model: Annotated[str | None, typer.Option(help="Folder, bundled name or hub name of the model.")] = None,

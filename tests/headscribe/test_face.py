@@ -62,7 +62,7 @@ def test_docstrings_say_what_goes_in(function):
         assert f"    {name}: " in text, f"no line on {name}"
 
 
-@pytest.mark.parametrize("name", ["run", "open_run", "score", "reduce", "replaced"])
+@pytest.mark.parametrize("name", ["run", "open_run", "load_library", "score", "reduce", "replaced"])
 def test_functions_have_sections_and_an_example(name):
     text = inspect.getdoc(getattr(hs, name))
     for section in ("Args:", "Yields:" if name == "replaced" else "Returns:", "Raises:", "Example:", ">>> "):
