@@ -17,12 +17,13 @@ from evolve.replay import committed_steps
 from evolve.state import SearchState, Slot
 from evolve.stopping import Progress, StopCondition, stop_reason
 from evolve.store import Store
-from evolve.store.records import ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
+from evolve.store.records import FITTED, ProgramRecord, ProposalOutcome, ProposalRecord, StepSummary
 from fitness.failures import FailureKind
 from fitness.program import Program
 from fitness.scoring.baselines import baselines
 from fitness.scoring.pool import Pool, Task, split_evenly
 from fitness.scoring.worker import Evaluation, WorkerSpec, evaluate_chunk
+from operators.tasks import OperatorFailed, fit_chunk
 
 INTERNAL_ERRORS_IN_A_ROW = 20
 
@@ -120,7 +121,38 @@ class Campaign:
             ProgramRecord.of(first + index, program, step, evaluation, self.spec.fitness)
             for index, (program, evaluation) in enumerate(zip(programs, evaluations, strict=True))
         ]
-        self._commit(step, records, proposals)
+        self._commit(step, *self._with_fitted(step, records, proposals))
+
+    def _with_fitted(
+        self, step: int, records: list[ProgramRecord], proposals: list[ProposalRecord]
+    ) -> tuple[list[ProgramRecord], list[ProposalRecord]]:
+        """Adds what language models proposed and ran once more, with its numbers fitted, where that gains anything."""
+        ran = {record.number: record for record in records if record.ok and not record.evaluation.degenerate}
+        written = [p for p in proposals if p.call and p.outcome == "new" and p.number in ran]
+        if not written:
+            return records, proposals
+        wanted = [(ran[p.number or 0].program(), p.head) for p in written]
+        chunks = split_evenly(wanted, 2 * self.pool.workers)
+        answers = [answer for part in self.pool.run([(fit_chunk, (self.spec, c)) for c in chunks]) for answer in part]
+        known = self.store.known([answer[0].program.id for answer in answers if isinstance(answer, tuple)])
+        known |= {record.id: record.number for record in records}
+        records, proposals = list(records), list(proposals)
+        for proposal, answer in zip(written, answers, strict=True):
+            if answer is None:
+                continue
+            assert proposal.number is not None
+            fitted = replace(proposal, candidate=FITTED + proposal.candidate, parents=(proposal.number,), number=None)
+            if isinstance(answer, OperatorFailed):
+                proposals.append(replace(fitted, outcome=FailureKind.INTERNAL, message=answer.message))
+                continue
+            found, evaluation = answer
+            number = known.setdefault(found.program.id, self.state.programs + len(records))
+            outcome: ProposalOutcome = "known"
+            if number == self.state.programs + len(records):
+                outcome = "new"
+                records.append(ProgramRecord.of(number, found.program, step, evaluation, self.spec.fitness))
+            proposals.append(replace(fitted, outcome=outcome, number=number, note=found.note))
+        return records, sorted(proposals, key=lambda proposal: (proposal.slot, proposal.candidate))
 
     def _run_beside(self, tasks: list[Task], through: int | None = None) -> list[Any]:
         """Runs tasks beside the preparation of all steps planned (`through` a step); returns the tasks' results."""

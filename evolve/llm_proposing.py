@@ -126,7 +126,7 @@ class Asker:
         with self._lock:
             self.cached += reply.cached
             self._told_down = False
-        found = read_reply(reply.text, reply.finish, reply.usage)
+        found = read_reply(reply.text, reply.finish, reply.usage, messages)
         self._notice_cut_off(entry, found)
         return [_candidate(slot, index, part, reply.key) for index, part in enumerate(found)]
 

@@ -17,6 +17,7 @@ from evolve.config import Config
 from evolve.config.llm import LlmModel
 from evolve.store.records import CallCost, ProposalRecord
 from fitness.errors import UserError
+from fitness.failures import FailureKind
 from operators.registry import LLM_OPERATORS
 
 # CPU seconds of one slot of an offline operator, and of evaluating one program, on an ordinary core.
@@ -229,11 +230,15 @@ class Scheduler:
         index = self._index.get((proposal.operator, proposal.model, proposal.template))
         if index is None:  # an arm of an earlier session: a template that was edited since, a model taken out
             return
-        self._known[index] = self._known[index] + 1 if proposal.outcome == "known" else 0
+        if not proposal.fitted:
+            nothing_new = proposal.outcome in ("known", FailureKind.ECHO)
+            self._known[index] = self._known[index] + 1 if nothing_new else 0
         if self._known[index] >= KNOWN_IN_A_ROW and self.arms[index].model is not None:
             self._resting[index], self._known[index] = REST, KNOWN_IN_A_ROW - 1
         rewards = self.rewards[index]
         seconds, usd = (EVALUATION_SECONDS if proposal.outcome == "new" else 0.0), 0.0
+        if proposal.fitted:
+            seconds += OFFLINE_SECONDS["constants"]
         if proposal.candidate == 0:
             rewards.begin_slot()
             slot_seconds, usd = self._cost_of_slot(proposal, call)

@@ -152,7 +152,7 @@ class SearchState:
             self.scheduler.learn(proposal, calls.get(proposal.call or ""))
             spent = proposal.outcome == FailureKind.BUDGET_SPENT
             self.budget_spent |= spent and self.config.when_spent == "offline"
-            failure = _failure(proposal, by_number)
+            failure = None if proposal.fitted else _failure(proposal, by_number)
             if failure and proposal.call is not None and proposal.round < self.config.llm.repair_rounds:
                 number = proposal.number if proposal.outcome == "new" else None
                 failed = _Failed(number, proposal.head, proposal.call, failure, proposal.round + 1)

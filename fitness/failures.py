@@ -59,6 +59,7 @@ class FailureKind(StrEnum):
     REFUSAL = "refusal", False, True
     NO_PROGRAM = "no program", False, True  # code that defines none
     NO_CODE = "no code", False, True
+    ECHO = "echo", False, True  # the prompt, or a program of it, said again
 
     # Of calls that came to nothing; their messages are an endpoint's.
     CALL_TIMEOUT = "call timeout"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitness.scoring.worker import WorkerSpec, worker
+from fitness.program import Program
+from fitness.scoring.worker import Evaluation, WorkerSpec, worker
 from operators.protocol import PromptOperator, Proposal, Request
 from operators.registry import get_operator
 
@@ -33,8 +34,36 @@ def propose_chunk(
             else:
                 answers.append(operator.propose(request, view))
         except Exception as error:  # one broken operator must not end a campaign of days; it is counted and logged
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            answers.append(
-                OperatorFailed(f"{name}: {type(error).__name__}: {error} ({frame.name}, line {frame.lineno})")
-            )
+            answers.append(_failed(name, error))
     return answers
+
+
+def fit_chunk(
+    spec: WorkerSpec, programs: Sequence[tuple[Program, int]]
+) -> list[tuple[Proposal, Evaluation] | OperatorFailed | None]:
+    """Fits the numbers of programs to a head each, on the fit split, and scores what that gives on the held-out texts.
+
+    A language model gives the form of a program, and the fit its numbers.
+
+    Returns:
+        One entry per program, in order; None where fitting gains nothing.
+    """
+    # Loads what fits numbers, which only workers need.
+    from operators.constants import with_fitted_numbers
+
+    at_work = worker(spec)
+    answers: list[tuple[Proposal, Evaluation] | OperatorFailed | None] = []
+    for program, head in programs:
+        try:
+            fitted = with_fitted_numbers(program, head, at_work.view())
+        except Exception as error:  # as above
+            answers.append(_failed("constants", error))
+            continue
+        scored = None if fitted is None else (fitted, at_work.evaluate(fitted.program, "held_out", twice=True))
+        answers.append(scored)
+    return answers
+
+
+def _failed(name: str, error: Exception) -> OperatorFailed:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return OperatorFailed(f"{name}: {type(error).__name__}: {error} ({frame.name}, line {frame.lineno})")

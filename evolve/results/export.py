@@ -176,7 +176,8 @@ def _proposals(store: Store, records: Sequence[ProgramRecord], labels: Sequence[
 
 def _calls(store: Store) -> Columns:
     """One row a stored event of an LLM call: what was asked of which model, tokens and dollars."""
-    names = ("event", "model", "sample", "finish", "prompt_tokens", "completion_tokens", "tokens", "cost_usd", "kind")
+    tokens = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "tokens")
+    names = ("event", "model", "sample", "finish", *tokens, "cost_usd", "kind")
     rows = []
     for key, record in store.calls():
         purpose = record.get("purpose") or {}

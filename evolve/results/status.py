@@ -202,6 +202,8 @@ def operator_rows(store: Store, state: SearchState) -> list[OperatorRow]:
     """One row for each operator, prompt and model, those of most gain first."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for proposal in store.all_proposals():
+        if proposal.fitted:
+            continue
         kind = str(proposal.outcome) if proposal.outcome in ("new", "known", FailureKind.NONE) else "failed"
         arm = Arm(proposal.operator, proposal.model, proposal.prompt)
         counts[arm.label].update([kind, "candidates"])

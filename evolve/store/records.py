@@ -24,6 +24,10 @@ PROGRAM_COLUMNS = (
 ProposalOutcome = FailureKind | Literal["new", "known"]
 
 
+# Candidates from here on are those before, of language models, with their numbers fitted.
+FITTED = 1000
+
+
 @dataclass(frozen=True)
 class ProposalRecord:
     """One candidate of one slot, as the table `proposals` keeps it."""
@@ -44,6 +48,11 @@ class ProposalRecord:
     prompt: str | None = None
     template: str | None = None
     round: int = 0
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is another candidate of its slot, its only parent, with its numbers fitted."""
+        return self.candidate >= FITTED
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ CREATE INDEX programs_signature ON programs (signature);
 CREATE TABLE proposals (
     step INTEGER NOT NULL,
     slot INTEGER NOT NULL,
-    candidate INTEGER NOT NULL,
+    candidate INTEGER NOT NULL,     -- k from 0 on; 1000 + k is what an LLM wrote as k, with its numbers fitted
     operator TEXT NOT NULL,
     head INTEGER NOT NULL,
     parents TEXT NOT NULL,          -- JSON list of program numbers, best first

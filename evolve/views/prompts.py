@@ -10,7 +10,7 @@ from evolve.results.prompts.calls import PromptTable
 from evolve.results.prompts.statistics import Interval
 from evolve.results.prompts.trial import Trial
 
-COLUMNS = ("prompt", "model", "calls", "valid", "improved", "gain per call", "per 1k tokens", "per USD")
+COLUMNS = ("prompt", "model", "calls", "valid", "improved", "gain per call", "unfitted", "per 1k tokens", "per USD")
 
 
 def render(found: PromptTable) -> list[RenderableType]:
@@ -26,7 +26,7 @@ def render(found: PromptTable) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     for row in rows:
         numbers = [_share(row.valid_share), _share(row.improved_share), _interval(row.mean_gain)]
-        numbers += [_interval(row.gain_per_1000_tokens), _interval(row.gain_per_usd)]
+        numbers += [_interval(row.mean_unfitted_gain), _interval(row.gain_per_1000_tokens), _interval(row.gain_per_usd)]
         table.add_row(escape(row.name), escape(row.model), str(row.calls), *numbers)
         if row.errors:
             lines.append(escape(f"{row.name}: " + ", ".join(f"{kind} {count}" for kind, count in row.errors.items())))

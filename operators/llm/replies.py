@@ -6,10 +6,12 @@ import ast
 import json
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitness.failures import FailureKind
 from fitness.program import ENTRY, Program, ProgramError
+from operators.llm.client.calls import Message
 from operators.llm.client.usage import Usage
 from operators.protocol import Failure, Proposal
 
@@ -18,6 +20,9 @@ MAX_SOURCE_CHARACTERS = 20_000
 MAX_REPLY_CHARACTERS = 400_000
 MAX_NOTE_CHARACTERS = 120
 MAX_TRIALS = 32
+# A reply that says again so large a share of its lines from the prompt, of which there are at least a few, is an echo.
+ECHOED_SHARE, ECHOED_LINES = 0.5, 3
+LINE_CHARACTERS = 16
 
 # Why a reply ended where its model was stopped rather than done.
 CUT_OFF = {"length", "max_tokens"}
@@ -44,23 +49,29 @@ class _Block:
     closed: bool
 
 
-def read_reply(text: str, finish: str = "stop", usage: Usage | None = None) -> list[Proposal | Failure]:
+def read_reply(
+    text: str, finish: str = "stop", usage: Usage | None = None, messages: Sequence[Message] = ()
+) -> list[Proposal | Failure]:
     """Finds the programs of a reply: as code, or in JSON as `{"program": ...}` or `{"programs": [...]}`.
 
     Args:
         text: what the model said.
         finish: why it ended, as in `Reply.finish`.
         usage: its tokens, for the message of one that ended before it said anything.
+        messages: what it answers; what says them again is an echo.
 
     Returns:
         At least one entry, in the reply's order. A proposal's source parses as a program. What looks like a program and
         is not one is a failure of kind `SYNTAX` or `REJECTED` (with its line), `CUT_OFF` or `TOO_LONG`. A reply without
-        any is one failure: `EMPTY`, `REFUSAL`, `CUT_OFF`, `NO_PROGRAM` or `NO_CODE`.
+        any is one failure: `EMPTY`, `REFUSAL`, `ECHO`, `CUT_OFF`, `NO_PROGRAM` or `NO_CODE`. A program that the prompt
+        shows is an `ECHO` as well.
     """
     words = _THOUGHT.sub("", text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")).lstrip()
     blocks = _json(words) or _fenced(words) or _bare(words)
     programs = [block for block in blocks if _DEFINES.search(block.source)]
     if not programs:
+        if _repeats(words, messages):
+            return [Failure(FailureKind.ECHO, "the reply repeats its prompt")]
         return [_nothing(words, finish, usage, bool(blocks))]
     found: list[Proposal | Failure] = []
     for block in programs:
@@ -68,7 +79,32 @@ def read_reply(text: str, finish: str = "stop", usage: Usage | None = None) -> l
             break
         unfinished = finish in CUT_OFF and not block.closed and block is blocks[-1]
         found += _judge_block(block.source, unfinished)
-    return found[:MAX_CANDIDATES]
+    shown = _programs_of(messages)
+    return [_unless_shown(each, shown) for each in found[:MAX_CANDIDATES]]
+
+
+def _programs_of(messages: Sequence[Message]) -> set[str]:
+    """Identities of the programs that a conversation shows."""
+    sources = [block.source for message in messages for block in _fenced(message["content"])]
+    return {each.program.id for each in map(_judge, sources) if isinstance(each, Proposal)}
+
+
+def _unless_shown(found: Proposal | Failure, shown: set[str]) -> Proposal | Failure:
+    if isinstance(found, Proposal) and found.program.id in shown:
+        return Failure(FailureKind.ECHO, "the reply repeats a program of its prompt")
+    return found
+
+
+def _repeats(words: str, messages: Sequence[Message]) -> bool:
+    """Whether most of what a reply says stands in its prompt."""
+    said = _long_lines(words)
+    asked = {line for message in messages for line in _long_lines(message["content"])}
+    again = sum(line in asked for line in said)
+    return again >= ECHOED_LINES and again >= ECHOED_SHARE * len(said)
+
+
+def _long_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if len(line.strip()) >= LINE_CHARACTERS]
 
 
 def _nothing(words: str, finish: str, usage: Usage | None, has_code: bool) -> Failure:
@@ -220,7 +256,7 @@ def _lines_of(lines: list[str], node: ast.stmt) -> str:
     return "\n".join(lines[first - 1 : node.end_lineno])
 
 
-def _judge(source: str, unfinished: bool) -> Proposal | Failure:
+def _judge(source: str, unfinished: bool = False) -> Proposal | Failure:
     try:
         program = Program.parse(source)
         note = program.docstring

@@ -31,6 +31,8 @@ from fake_llm_server import (
     by_hash,
 )
 
+from evolve.store import Store
+
 MANY = [Say(GOOD.format(weight=weight / 40, rest=1 - weight / 40)) for weight in range(1, 40)]
 KEY = "sk-secret-of-this-test"
 
@@ -75,12 +77,29 @@ def outcomes(run_dir):
     return counted | {kind: count for kind, count in proposed if kind not in ("new", "known", "none")}
 
 
+def fitted_gains(run_dir):
+    """(note, held-out IoU of the head asked about as written, and fitted) of programs whose numbers were fitted."""
+    store = Store(run_dir / "campaign.sqlite", readonly=True)
+    try:
+        proposals = [p for p in store.all_proposals() if p.fitted and p.outcome == "new"]
+        records = store.programs([number for p in proposals for number in (p.number, *p.parents)])
+        for p in proposals:
+            written, fitted = records[p.parents[0]], records[p.number]
+            assert p.note.startswith("numbers fitted, fit IoU")
+            assert written.program().docstring == fitted.program().docstring
+        return [records[p.number].iou[p.head] - records[p.parents[0]].iou[p.head] for p in proposals]
+    finally:
+        store.close()
+
+
 def test_a_campaign_with_all_llm_operators_ends_well_and_counts_what_it_spent(headscribe, campaign, server, tmp_path):
     result = json.loads(run(headscribe, campaign(), tmp_path / "run").stdout)
     assert result["programs_evaluated"] >= 30
     assert result["llm"]["calls"] == server.requests > 0
+    assert fitted_gains(tmp_path / "run"), "what a model wrote is kept beside the same with its numbers fitted"
     assert result["llm"]["prompt_tokens"] > 0
     table = json.loads(headscribe("prompts", tmp_path / "run", "--json").stdout)["prompts"]
+    assert all(row["mean_gain"]["value"] >= row["mean_unfitted_gain"]["value"] for row in table)
     assert {"fresh", "mutate", "crossover"} <= {row["operator"] for row in table}
     assert sum(row["calls"] for row in table) <= server.requests
 

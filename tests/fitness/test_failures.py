@@ -25,6 +25,7 @@ TOLD = {
     "refusal": SECRET,
     "no program": SECRET,
     "no code": SECRET,
+    "echo": SECRET,
     "call timeout": "",
     "connection": "",
     "server error": "",

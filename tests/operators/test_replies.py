@@ -76,6 +76,37 @@ def test_json_that_is_cut_off_gives_no_program(length):
     assert kinds(json.dumps({"programs": [ONE]})[:length], "length") == ["cut off"]
 
 
+PROMPT = [
+    {"role": "system", "content": f"You write programs, and not more than one.\n\n```python\n{TWO}\n```\nThat is how."},
+    {
+        "role": "user",
+        "content": f"# Head L0H1\nThis program predicts the head somehow:\n```python\n{ONE}\n```\nImprove it.",
+    },
+]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"```python\n{ONE}\n```",
+        f"```python\n{ONE.replace('Looks back.', 'Something else.')}\n```",
+        TWO,
+        json.dumps({"program": ONE}),
+        "\n".join(message["content"] for message in PROMPT).replace("python", "text"),
+        PROMPT[1]["content"].replace("def program", "def programme") + "\nThis program predicts the head somehow:\n",
+    ],
+)
+def test_a_reply_that_says_its_prompt_again_is_an_echo(reply):
+    assert [found.kind for found in read_reply(reply, messages=PROMPT)] == ["echo"]
+
+
+def test_a_new_program_beside_an_echo_is_taken():
+    new = ONE.replace("1.0", "0.5")
+    found = read_reply(f"```python\n{ONE}\n```\n```python\n{new}\n```", messages=PROMPT)
+    assert [getattr(each, "kind", "program") for each in found] == ["echo", "program"]
+    assert read_reply(NO_CODE, messages=PROMPT)[0].kind == "no code"
+
+
 def test_a_reply_lost_in_thought_names_its_tokens():
     (failure,) = read_reply("", "length", Usage(10, 1500, 1500))
     assert failure.kind == "cut off"

@@ -60,7 +60,9 @@ def bench_calls(store: Store) -> list[BenchCall]:
         first = group[0]
         record = store.get(first.call) if first.call else None
         outcomes = tuple(
-            CandidateOutcome(kinds[p.number or 0] if p.outcome == "new" else p.outcome, p.gain) for p in group
+            CandidateOutcome(kinds[p.number or 0] if p.outcome == "new" else p.outcome, p.gain)
+            for p in group
+            if not p.fitted
         )
         calls.append(
             BenchCall(
@@ -72,6 +74,7 @@ def bench_calls(store: Store) -> list[BenchCall]:
                 record["prompt_tokens"] if record else 0,
                 record["completion_tokens"] if record else 0,
                 record["cost_usd"] if record else 0.0,
+                sum(p.gain for p in group if p.fitted),
             )
         )
     return calls

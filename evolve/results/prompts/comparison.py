@@ -31,6 +31,7 @@ class PromptComparison:
         mean_a: mean gain per call of the first.
         mean_b: mean gain per call of the second.
         difference: second minus first, with its interval.
+        unfitted_difference: the same for programs as they were written, before their numbers were fitted.
         valid_difference: the same for the share of calls with a valid program.
         p_value: of a two-sided sign-flip test of the mean difference.
         better: "a", "b", or None where neither is shown to be better.
@@ -41,6 +42,7 @@ class PromptComparison:
     mean_a: float
     mean_b: float
     difference: Interval
+    unfitted_difference: Interval
     valid_difference: Interval
     p_value: float
     better: str | None
@@ -53,6 +55,7 @@ class PromptComparison:
             "mean_gain_a": round(self.mean_a, 6),
             "mean_gain_b": round(self.mean_b, 6),
             "difference": self.difference.as_dict(),
+            "unfitted_difference": self.unfitted_difference.as_dict(),
             "valid_difference": self.valid_difference.as_dict(),
             "p_value": round(self.p_value, 6),
             "better": self.better,
@@ -83,6 +86,7 @@ def compare_calls(pairs: Sequence[tuple[BenchCall, BenchCall]], seed: int = 0) -
     if not pairs:
         raise ValueError("there is nothing to compare")
     gains = np.array([[call.gain for call in pair] for pair in pairs])
+    unfitted = np.array([call_b.unfitted_gain - call_a.unfitted_gain for call_a, call_b in pairs])
     valid = np.array([[float(call.valid) for call in pair] for pair in pairs])
     differences = gains[:, 1] - gains[:, 0]
     means = resampled(lambda drawn: differences[drawn].mean(axis=1), len(pairs), seed)
@@ -97,7 +101,8 @@ def compare_calls(pairs: Sequence[tuple[BenchCall, BenchCall]], seed: int = 0) -
         better = "a"
     sure = float((means > 0).mean() + (means == 0).mean() / 2)
     mean_a, mean_b = (float(mean) for mean in gains.mean(axis=0))
-    return PromptComparison(len(pairs), mean_a, mean_b, interval, validity, p_value, better, sure)
+    as_written = mean_interval(unfitted, seed)
+    return PromptComparison(len(pairs), mean_a, mean_b, interval, as_written, validity, p_value, better, sure)
 
 
 def sign_flip_test(differences: np.ndarray, seed: int = 0) -> float:

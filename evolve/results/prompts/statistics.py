@@ -37,6 +37,7 @@ class BenchCall:
         template: hash of the template version.
         model: LLM.
         candidates: outcomes, in the reply's order; empty where the call itself failed.
+        fitted_gain: what its candidates gained beyond that once their numbers were fitted.
         failure: kind of the call's failure, empty where it was answered.
         prompt_tokens: tokens of the prompt.
         completion_tokens: tokens of the reply.
@@ -51,6 +52,7 @@ class BenchCall:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    fitted_gain: float = 0.0
 
     @property
     def valid(self) -> bool:
@@ -58,9 +60,14 @@ class BenchCall:
         return any(candidate.outcome in ("ok", "known") for candidate in self.candidates)
 
     @property
-    def gain(self) -> float:
-        """Held-out IoU that all its candidates gained."""
+    def unfitted_gain(self) -> float:
+        """Held-out IoU that all its candidates gained as they were written."""
         return sum(candidate.gain for candidate in self.candidates)
+
+    @property
+    def gain(self) -> float:
+        """Held-out IoU that all its candidates gained, fitted or not."""
+        return self.unfitted_gain + self.fitted_gain
 
     @property
     def tokens(self) -> int:
@@ -104,7 +111,8 @@ class PromptRow:
         best_gain: the highest gain of one call.
         valid_share: share of calls with a valid program.
         improved_share: share of calls that improved a head.
-        mean_gain: held-out IoU gained per call, summed over heads.
+        mean_gain: held-out IoU gained per call, summed over heads, with numbers fitted.
+        mean_unfitted_gain: the same of programs as they were written.
         gain_per_1000_tokens: the same per 1,000 tokens.
         gain_per_usd: the same per dollar.
     """
@@ -122,6 +130,7 @@ class PromptRow:
     valid_share: Interval
     improved_share: Interval
     mean_gain: Interval
+    mean_unfitted_gain: Interval
     gain_per_1000_tokens: Interval | None
     gain_per_usd: Interval | None
 
@@ -172,6 +181,7 @@ def _row(operator: str, template: str, model: str, calls: list[BenchCall], promp
         valid_share=mean_interval(valid, seed),
         improved_share=mean_interval((gains > 0).astype(float), seed),
         mean_gain=mean_interval(gains, seed),
+        mean_unfitted_gain=mean_interval(np.array([call.unfitted_gain for call in calls]), seed),
         gain_per_1000_tokens=ratio_interval(gains, np.array([call.tokens for call in calls]) / 1000, seed),
         gain_per_usd=ratio_interval(gains, usd, seed),
     )

@@ -24,7 +24,7 @@ from evolve.store import Store
 from evolve.store.run_dir import RunDir, RunLock
 from fitness.errors import UserError, nearest
 from fitness.program import Program
-from fitness.scoring.pool import Pool
+from fitness.scoring.pool import Pool, split_evenly
 from fitness.scoring.worker import Evaluation, WorkerSpec
 from operators.llm.client.calls import Message
 from operators.llm.client.client import Client
@@ -34,7 +34,7 @@ from operators.llm.replies import read_reply
 from operators.llm.templates import Templates
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
-from operators.tasks import OperatorFailed, propose_chunk
+from operators.tasks import OperatorFailed, fit_chunk, propose_chunk
 
 COMPARISONS = "comparisons.sqlite"
 # Tag that keeps the random stream of a trial apart from the campaign's.
@@ -122,9 +122,10 @@ def compare_templates(
         messages = [[each.render(name, value, as_json=as_json) for value in values] for each in both]
         replies = _ask_all(run_dir, config, name, messages, listener)
         found = _evaluate(pool, spec, replies)
+        fitted = _fit(pool, spec, replies, requests, found)
     calls = [
         [
-            _bench_call(reply, name, template.hash(name), config.llm.models[0], request, found)
+            _bench_call(reply, name, template.hash(name), config.llm.models[0], request, found, fitted)
             for reply, request in zip(side, requests, strict=True)
         ]
         for side, template in zip(replies, both, strict=True)
@@ -225,7 +226,7 @@ def _ask(client: Client, model: LlmModel, operator: str, messages: list[Message]
         raise UserError(f"prompts --compare: {error}; what was answered is kept, run it again to resume") from None
     except CallFailed as failed:
         return _Reply((), (), failed.kind, 0, 0, 0.0)
-    parts = read_reply(reply.text, reply.finish, reply.usage)
+    parts = read_reply(reply.text, reply.finish, reply.usage, messages)
     sources = tuple(part.source for part in parts if not isinstance(part, Failure))
     failures = tuple(part.kind for part in parts if isinstance(part, Failure))
     return _Reply(sources, failures, "", reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.cost_usd)
@@ -238,18 +239,51 @@ def _evaluate(pool: Pool, spec: WorkerSpec, replies: list[list[_Reply]]) -> dict
     return dict(zip(sources, pool.evaluate(spec, programs, "held_out"), strict=True))
 
 
+def _fit(
+    pool: Pool,
+    spec: WorkerSpec,
+    replies: list[list[_Reply]],
+    requests: Sequence[Request],
+    found: Mapping[str, Evaluation],
+) -> dict[tuple[str, int], Evaluation]:
+    """Evaluations of programs that ran, with their numbers fitted, by source and head, where that gains."""
+    asked = [
+        (source, request.head)
+        for side in replies
+        for reply, request in zip(side, requests, strict=True)
+        for source in reply.sources
+        if found[source].scores is not None
+    ]
+    wanted = list(dict.fromkeys(asked))
+    chunks = split_evenly([(Program.parse(source), head) for source, head in wanted], 2 * pool.workers)
+    answers = [answer for part in pool.run([(fit_chunk, (spec, chunk)) for chunk in chunks]) for answer in part]
+    return {key: answer[1] for key, answer in zip(wanted, answers, strict=True) if isinstance(answer, tuple)}
+
+
 def _bench_call(
-    reply: _Reply, operator: str, template: str, model: LlmModel, request: Request, found: Mapping[str, Evaluation]
+    reply: _Reply,
+    operator: str,
+    template: str,
+    model: LlmModel,
+    request: Request,
+    found: Mapping[str, Evaluation],
+    fitted: Mapping[tuple[str, int], Evaluation],
 ) -> BenchCall:
     """The call with what its programs gain over the best parent on the head asked about."""
     before = max((parent.iou for parent in request.parents), default=0.0)
     outcomes = [CandidateOutcome(kind) for kind in reply.failures]
-    best = 0.0
+    best = best_fitted = 0.0
     for source in reply.sources:
-        evaluation = found[source]
-        iou = 0.0 if evaluation.scores is None else float(evaluation.scores[request.head].mean())
+        evaluation, fit = found[source], fitted.get((source, request.head))
+        iou = _iou(evaluation, request.head)
+        best_fitted = max(best_fitted, 0.0 if fit is None else _iou(fit, request.head) - before)
         # The best program is the call's gain: several weak ones do not add up to a good one.
         gain, best = max(0.0, iou - before - best), max(best, iou - before)
         outcomes.append(CandidateOutcome(evaluation.kind, gain))
-    tokens = reply.prompt_tokens, reply.completion_tokens
-    return BenchCall(operator, template, model.model, tuple(outcomes), reply.failure, *tokens, reply.cost_usd)
+    costs = reply.prompt_tokens, reply.completion_tokens, reply.cost_usd
+    beyond = max(0.0, best_fitted - best)
+    return BenchCall(operator, template, model.model, tuple(outcomes), reply.failure, *costs, beyond)
+
+
+def _iou(evaluation: Evaluation, head: int) -> float:
+    return 0.0 if evaluation.scores is None else float(evaluation.scores[head].mean())
