@@ -91,7 +91,7 @@ class Llm(Section):
         max_in_flight: requests at a time.
         budget: what may be spent.
         on_failure: what to do when an endpoint stays down.
-        prompts: a directory whose templates replace those of the same name.
+        prompts: a directory whose templates replace those of the same name, or a set that comes along: `brief`.
         leave_out: parts of what prompts say of a head that are left out, to see what they are worth.
         repair_rounds: how often a failed program may be sent back.
         retries: how often a request is tried again after a rate limit, a timeout or a server error.
@@ -103,7 +103,7 @@ class Llm(Section):
     budget: LlmBudget = LlmBudget()
     on_failure: Literal["pause", "offline"] = "pause"
     prompts: Path | None = None
-    leave_out: tuple[Literal["profile", "examples", "wrong", "right", "leads", "common_errors"], ...] = ()
+    leave_out: tuple[Literal["profile", "examples", "wrong", "losses", "right", "leads", "common_errors"], ...] = ()
     repair_rounds: Count = 2
     retries: Annotated[int, Field(ge=0)] = 4
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fitness.sandbox import Outcome
 from fitness.scoring.fit_view import FitView
-from operators.llm.feedback import common_errors, compared_rows, draw, profile, quote, quote_error, row_overlaps
+from operators.llm.feedback import common_errors, compared_rows, draw, losses, profile, quote, quote_error, row_overlaps
 from operators.protocol import Request
 
 TEXTS_EACH = 2
@@ -31,6 +31,7 @@ class Crossover:
             {
                 "program": parent.program.source,
                 "iou": f"{parent.iou:.3f}",
+                "losses": losses(view, run, request.head) if isinstance(run, np.ndarray) else [],
                 "failure": f"{run.kind}: {quote_error(run.message)}" if isinstance(run, Outcome) else None,
             }
             for parent, run in zip(request.parents, predictions, strict=True)

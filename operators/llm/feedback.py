@@ -28,6 +28,8 @@ MAX_QUOTED = 240
 CONTEXT_TOKENS = 16
 PROFILE_TEXTS = 12
 PROFILE_LINES = 8
+# Of what is missing, and of what is too much.
+LOSS_LINES = 4
 # Kinds of message whose quotations name code, never tokens of a text.
 _ABOUT_CODE = re.compile(r"^(\w+: )*(name '|Text has no field|module '|'\w+' object|.*unexpected keyword|import )")
 
@@ -90,6 +92,20 @@ def profile(view: FitView, head: int) -> list[str]:
     return _profiles(view).lines(head)
 
 
+def losses(view: FitView, flat: np.ndarray, head: int) -> list[str]:
+    """Where a program loses mass or puts too much, in the words of `Text`: the patterns that tell most of it.
+
+    Args:
+        view: the fit split.
+        flat: packed predictions of the program on it.
+        head: flat index of the head.
+
+    Returns:
+        Lines such as `text.after_same: 0.31 missing`, in mass of a query, which has 1.00, the largest first.
+    """
+    return _profiles(view).losses(flat, head)
+
+
 class _Profiles:
     """Profiles of the heads of a fit split, each computed when it is first asked for.
 
@@ -111,6 +127,24 @@ class _Profiles:
         if head not in self._lines:
             self._lines[head] = self._describe(head)
         return self._lines[head]
+
+    def losses(self, flat: np.ndarray, head: int) -> list[str]:
+        """What one program lacks of a head's attention, and what it has beyond it."""
+        attention = self._view.attention(head)
+        pairs = [(matrix(self._view, attention, index), matrix(self._view, flat, index)) for index in self._texts]
+        found: list[tuple[float, str]] = []
+        for words, parts in (
+            ("missing", [np.maximum(wanted - given, 0) for wanted, given in pairs]),
+            ("too much", [np.maximum(given - wanted, 0) for wanted, given in pairs]),
+        ):
+            shares = self._shares(parts)
+            total = sum(float(part[1:].sum()) / (len(part) - 1) for part in parts) / max(1, len(parts))
+            # A relation that most pairs have takes most of any loss, and tells nothing.
+            above = {name: share - total * self._uniform[name] for name, share in shares.items()}
+            ranked = sorted(above, key=lambda name: -above[name])[:LOSS_LINES]
+            told = {f"{shares[name]:.2f} {words}": name for name in reversed(ranked) if above[name] > 0}
+            found += [(shares[name], f"{name}: {loss}") for loss, name in told.items()]  # of equal ones the first
+        return [line for share, line in sorted(found, key=lambda each: -each[0]) if share >= LEAST_SHOWN]
 
     def _shares(self, matrices: list[np.ndarray]) -> dict[str, float]:
         """Mean mass that each relation takes of the rows but the first, which has nothing to choose from."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from fitness.sandbox import Outcome
 from fitness.scoring.fit_view import FitView
-from operators.llm.feedback import common_errors, compared_rows, draw, profile, quote, quote_error, row_overlaps
+from operators.llm.feedback import common_errors, compared_rows, draw, losses, profile, quote, quote_error, row_overlaps
 from operators.protocol import Request
 
 WRONG_TEXTS = 2
@@ -37,6 +37,7 @@ class Mutate:
             "profile": profile(view, request.head),
             "common_errors": common_errors(request),
             "failure": None,
+            "losses": [],
             "wrong": [],
             "right": None,
         }
@@ -57,6 +58,7 @@ class Mutate:
             }
 
         wrong = [shown(int(text), WRONG_ROWS, True) for text in draw(rng, order, WRONG_TEXTS)]
+        values |= {"losses": losses(view, predictions, request.head)}
         return values | {"wrong": wrong, "right": shown(int(order[-1]), RIGHT_ROWS, False)}
 
 

@@ -26,12 +26,13 @@ from operators.llm.client.calls import Message
 SUFFIX = ".md"
 BUILT_IN = Path(configs.__file__).parent / "prompts"
 # Known to every template, whatever its operator.
-SHARED = frozenset({"vocabulary", "as_json"})
+SHARED = frozenset({"vocabulary", "brief_vocabulary", "as_json"})
 # Parts of what prompts say of a head that can be left out, to see what they are worth: placeholder -> its empty value.
 LEFT_OUT: Mapping[str, Any] = {
     "profile": (),
     "examples": (),
     "wrong": (),
+    "losses": (),
     "right": None,
     "leads": (),
     "common_errors": (),
@@ -44,7 +45,7 @@ class Templates:
     """All templates, read once: a file that is edited while a campaign runs does not change it.
 
     Args:
-        directory: the user's own templates, or None.
+        directory: the user's own templates, or one of the sets that come with headscribe by its name; or None.
         leave_out: placeholders of `LEFT_OUT` that stay empty.
 
     Raises:
@@ -56,6 +57,8 @@ class Templates:
         self._sources = _read_all(BUILT_IN)
         self._places = dict.fromkeys(self._sources, BUILT_IN)
         if directory is not None:
+            bundled = BUILT_IN / directory
+            directory = bundled if not directory.is_dir() and bundled.is_dir() else directory
             own = _read_all(directory)
             self._sources |= own
             self._places |= dict.fromkeys(own, directory)
@@ -70,7 +73,7 @@ class Templates:
         self._parts = {name: _messages(source) for name, source in self._sources.items()}
         self._compiled: dict[str, list[tuple[str, jinja2.Template]]] = {}
         self._hashes: dict[str, str] = {}
-        self._vocabulary = vocabulary()
+        self._shared = {"vocabulary": vocabulary(), "brief_vocabulary": brief_vocabulary()}
 
     def names(self, operator: str) -> list[str]:
         """Templates of an operator, without suffix: its own first, then others such as `mutate.short`."""
@@ -98,7 +101,7 @@ class Templates:
         values = {**values, **{key: empty for key, empty in self._left_out.items() if key in values}}
         try:
             filled = [
-                {"role": role, "content": _tidy(template.render(values, vocabulary=self._vocabulary, as_json=as_json))}
+                {"role": role, "content": _tidy(template.render(values, **self._shared, as_json=as_json))}
                 for role, template in self._templates(name)
             ]
         except jinja2.TemplateError as error:
@@ -187,6 +190,26 @@ def vocabulary() -> str:
     ]
     lines += [f"text.{field.name}: {field.shape} {field.kind}. {field.doc}" for field in fields()]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def brief_vocabulary() -> str:
+    """The same in few words: fields of pairs with what makes them true, fields of tokens by their names."""
+    lines = ["`text.NAME`; an (n,) array describes the key, and as `text.is_comma[:, None]` the query."]
+    for words, kinds in (("bool", ("bool",)), ("number", ("int", "float"))):
+        pairs = [field for field in fields() if field.kind in kinds and field.shape == "(n, n)"]
+        tokens = [f"`{field.name}`" for field in fields() if field.kind in kinds and field.shape == "(n,)"]
+        lines.append(
+            f"(n, n) {words}, query and key: " + "; ".join(f"`{each.name}` {_gist(each.doc)}" for each in pairs)
+        )
+        lines.append(f"(n,) {words}: {', '.join(tokens)}")
+    lines.append("`tokens` (n strings, a leading space kept), `n`")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _gist(doc: str) -> str:
+    """The first clause of a docstring, without what all have in common."""
+    clause = re.split(r"[;:.,]", doc.removeprefix("Query and key "))[0]
+    return clause[:1].lower() + clause[1:]
 
 
 def fenced(source: str) -> str:

@@ -1,7 +1,9 @@
 """Templates and what operators fill them with."""
 
+import ast
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from fitness.scoring.fit_view import FitView
 from fitness.scoring.packing import pack
 from fitness.text.view import Text, fields
 from operators.llm.crossover import Crossover
-from operators.llm.feedback import profile, quote_error, repair_values, row_overlaps, strongest_pairs
+from operators.llm.feedback import losses, profile, quote_error, repair_values, row_overlaps, strongest_pairs
 from operators.llm.fresh import Fresh
 from operators.llm.mutate import Mutate
 from operators.llm.prompt_check import check_prompts, examples
@@ -23,6 +25,7 @@ from operators.llm.repair import Repair
 from operators.llm.templates import BUILT_IN, LEFT_OUT, Templates, fenced
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
+from operators.shared.fit_scoring import FitScorer
 
 STORY = "Once there was a dog . The dog ran to Lily . Lily saw the dog and Lily ran".split()
 PREVIOUS = Program.parse("def program(text):\n    return text.distance == 1\n")
@@ -344,3 +347,49 @@ def test_templates_cannot_reach_into_python(tmp_path):
 
 def test_built_in_templates_are_where_configs_are():
     assert {path.stem for path in BUILT_IN.glob("[!_]*.md")} == set(LLM_OPERATORS)
+
+
+# The brief set.
+
+BRIEF = Path("brief")
+# A token of a prompt has about 3.5 characters where many are marks of code.
+CHARACTERS_PER_TOKEN = 3.5
+
+
+@pytest.mark.parametrize("operator", LLM_OPERATORS)
+def test_brief_prompts_are_short(operator):
+    templates = check_prompts(BRIEF)
+    for values in examples(operator):
+        lengths = {message["role"]: len(message["content"]) for message in templates.render(operator, values)}
+        assert lengths.get("system", 0) < 900 * CHARACTERS_PER_TOKEN
+        assert lengths["user"] < 700 * CHARACTERS_PER_TOKEN
+
+
+def test_brief_prompts_begin_alike_whatever_is_asked(view):
+    templates = check_prompts(BRIEF)
+    asked = request(Parent(PREVIOUS, 0.5), Parent(FIRST, 0.5), errors=("timeout (3 times)",))
+    systems = set()
+    for operator in ("fresh", "mutate", "crossover"):
+        system, user = templates.render(operator, get_operator(operator).prompt(asked, view))
+        systems.add(system["content"])
+        assert user["content"].startswith("# Head L5H1\n\nWhat the head attends to")
+        assert user["content"].splitlines()[-1].startswith("Write "), "the last line is what is asked for"
+    assert len(systems) == 1
+    assert "key <= query" in systems.pop()
+
+
+def test_programs_that_a_prompt_shows_as_examples_run(view):
+    system = check_prompts(BRIEF).render("fresh", examples("fresh")[0])[0]["content"]
+    shown = re.findall(r"```python\n(.*?)```", system, re.DOTALL)
+    assert len(shown) == 2
+    assert all(FitScorer(view).is_plain(ast.parse(source)) for source in shown)
+
+
+def test_losses_name_the_patterns_that_a_program_lacks_and_has_too_much_of(view, texts):
+    flat = view.packing.pack([previous(text) for text in texts])
+    assert losses(view, view.attention(0), 0) == []
+    told = losses(view, flat, 0)
+    # On two of four texts the head rests on the first token, where the program looks back at the previous one.
+    assert any(line.startswith("text.is_first (of the key): 0.4") and line.endswith("missing") for line in told)
+    assert any(line.startswith("text.distance == 1: 0.4") and line.endswith("too much") for line in told)
+    assert told == sorted(told, key=lambda line: -float(line.split(": ")[1].split()[0]))
