@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def _opened(
         store.set_meta("sandbox", config.sandbox.mode)
         store.set_meta("texts", splits.numbers)
         remember_provenance(store, campaign_facts(config, config.target(), attention, attention.texts, splits.domains))
-        if run_dir.config.is_file():
+        with suppress(UserError):  # a file that cannot be read is about to be replaced by one that can
             remember_changes(store, run_dir.load_config(), config)
         run_dir.save_config(config)
         yield Session(config, run_dir, store, attention, spec)

@@ -10,6 +10,7 @@ from functools import cached_property
 from html import escape
 
 from fitness.failures import FailureKind
+from fitness.printable import printable
 
 ENTRY = "program"
 # Whatever reads a program - the parser, operators, the export - takes time and memory by these numbers.
@@ -86,7 +87,7 @@ class Program:
         return self.source.rstrip()
 
     def __repr__(self) -> str:
-        return f"# program {self.id}\n{self}"
+        return printable(f"# program {self.id}\n{self}", lines=True)
 
     def _repr_html_(self) -> str:
         return f'<pre style="text-align:left">{escape(self.source)}</pre>'

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,20 @@ GIT_SECONDS = 10
 @lru_cache(maxsize=1)
 def software() -> dict[str, str | None]:
     """Versions of what computes here; `commit` where headscribe runs from a git checkout, `-dirty` where it differs."""
-    packages = {name: version(name) for name in ("headscribe", "numpy", "torch", "transformers")}
+    packages = {name: _version(name) for name in ("headscribe", "numpy", "torch", "transformers")}
     return {
         "headscribe": packages.pop("headscribe"),
         "commit": _commit(Path(fitness.__file__).parents[1]),
         "python": platform.python_version(),
         **packages,
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # headscribe itself, where its sources are on the path and it was never installed
+        return None
 
 
 def _commit(root: Path) -> str | None:

@@ -111,6 +111,9 @@ def test_a_resumed_run_says_what_was_changed_and_when(settings, tmp_path):
     changes = {change["key"]: (change["old"], change["new"], change["programs"]) for change in status.config_changes}
     at = before.programs_evaluated
     assert changes == {"stop.max_programs": (20, 40, at), "stop.patience": (None, 500, at)}
+    run_dir.config.write_text("no: configuration")
+    run_campaign(parse_config(settings | longer, "test"), run_dir)
+    assert read_status(run_dir).config_changes == status.config_changes
     console = terminal()
     with console.capture() as shown:
         console.print(render(status))
