@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -135,3 +138,30 @@ def meant(place: Sequence[str | int]) -> str:
 
 def _like(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def described(place: Place) -> str:
+    """What a key means: its line in the docstring of its section, or the first line of the section that it is.
+
+    Example:
+        >>> described(("search", "bins"))
+        'bins of each descriptor axis.'
+        >>> described(("search",))
+        'The shape of the search.'
+    """
+    for section in _kinds_at(place[:-1]):
+        _, _, attributes = inspect.cleandoc(section.get("description", "")).partition("Attributes:\n")
+        for entry in re.split(r"\n(?=    \S)", attributes):
+            name, _, text = " ".join(entry.split()).partition(": ")
+            if name == place[-1]:
+                return text
+    return next((str(kind["description"]).splitlines()[0] for kind in _kinds_at(place) if "description" in kind), "")
+
+
+def default_of(place: Place) -> str:
+    """The default of a key as YAML in a line; empty for keys that must be given, and for sections."""
+    for section in _kinds_at(place[:-1]):
+        part = section.get("properties", {}).get(place[-1], {})
+        if "default" in part and not keys_of(place):
+            return json.dumps(part["default"])
+    return ""

@@ -27,7 +27,13 @@ FEWEST_TEXTS = 4
 
 
 class SplitSizes(Section):
-    """Numbers of texts of each domain."""
+    """Numbers of texts of each domain.
+
+    Attributes:
+        fit: what operators see.
+        held_out: what fitness is measured on.
+        test: what is read at the end, and never by the search.
+    """
 
     fit: Count = 24
     held_out: Count = 32
@@ -35,7 +41,14 @@ class SplitSizes(Section):
 
 
 class Stop(Section):
-    """When a campaign ends; whichever comes first."""
+    """When a campaign ends; whichever comes first.
+
+    Attributes:
+        max_programs: programs evaluated, in whole steps.
+        max_seconds: seconds of all sessions together.
+        target_iou: mean over heads of the best held-out IoU.
+        patience: programs evaluated without a gain for any head.
+    """
 
     max_programs: Count | None = None
     max_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -131,6 +144,7 @@ class Config(Section):
         transfer: texts of other domains, read at the end; left out, a built-in one serves as a check of a campaign of a
             single domain; [] is none.
         max_tokens: length to which texts are cut.
+        seed: of everything that is drawn; the same seed gives the same library.
         operators: operator -> share of the slots; one's own as `package.module:Name`.
         attention_cache: folder for captured attention; None is the user's cache folder.
     """

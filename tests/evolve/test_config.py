@@ -1,6 +1,7 @@
 import pytest
 
 from evolve.config import find_config, load_config, parse_config
+from evolve.config.keys import all_places, default_of, described, wanted
 from fitness.errors import UserError
 
 GOOD = "model: storyteller-gpt2\ntexts: stories\nstop: {max_programs: 10}\n"
@@ -71,6 +72,14 @@ def test_an_entry_of_a_list_is_set_by_its_number(config_file):
     assert [model.temperature for model in models] == [None, 0.5]
     with pytest.raises(UserError, match="'2' is no entry of a list; entries are counted from 0, known: 0 to 1"):
         load_config(str(config_file), ["llm.models.2.temperature=0.5"])
+
+
+def test_every_key_says_what_it_means_and_what_it_takes():
+    for place in all_places():
+        assert described(place), place
+        assert wanted(place) != "another value", place
+    assert described(("splits", "fit")) == "what operators see."
+    assert (wanted(("splits", "fit")), default_of(("splits", "fit"))) == ("a whole number, 1 or more", "24")
 
 
 def test_a_missing_key_is_named(tmp_path):
