@@ -29,7 +29,7 @@ class TokenClasses:
 
     @field("(n,)", "bool")
     def is_special(self) -> np.ndarray:
-        """A token such as <|begin|> or [SEP] that the tokenizer added."""
+        """A token such as [BOS] or [SEP] that the tokenizer added."""
         return np.array(
             [len(t) > 2 and (t[0] + t[-1]) in ("<>", "[]") and t.strip() == t for t in self.tokens], dtype=bool
         )
