@@ -15,7 +15,7 @@ from mkdocs.structure.pages import Page
 
 import headscribe
 from evolve.cli import app
-from evolve.config.keys import Place, all_places, default_of, described, wanted
+from evolve.config.keys import Place, all_places, default_of, meaning, wanted
 
 ROOT = Path(__file__).parents[1]
 # Files outside docs/ that are pages of the site all the same.
@@ -79,7 +79,7 @@ def _configuration() -> str:
     for section in sections:
         if section != ("transfer",):  # whose entries are those of `texts`
             within = [place for place in all_places(section) if not _has_keys(place)]
-            lines += ["", f"## {section[0]}", *_keys(described(section), within)]
+            lines += ["", f"## {section[0]}", *_keys(meaning(section), within)]
     return "\n".join(lines)
 
 
@@ -91,7 +91,7 @@ def _keys(about: str, places: Iterable[Place]) -> list[str]:
     lines = ["", about[:1].upper() + about[1:], "", "| key | takes | default | |", "|---|---|---|---|"]
     for place in places:
         default = f"`{default_of(place)}`" if default_of(place) else ""
-        lines.append(f"| `{'.'.join(place)}` | {_cell(wanted(place))} | {default} | {_cell(described(place))} |")
+        lines.append(f"| `{'.'.join(place)}` | {_cell(wanted(place))} | {default} | {_cell(meaning(place))} |")
     return lines
 
 
@@ -119,7 +119,7 @@ def _json() -> str:
     lines = [
         "# JSON",
         "What commands print with `--json`, and what lies in a run's folder. IoU are in [0, 1]; `null` stands for what "
-        "was not measured. `library.json` is described with [libraries](../library.md#libraryjson), `replacement.json` "
+        "was not measured. `library.json` is meaning with [libraries](../library.md#libraryjson), `replacement.json` "
         "with [replacement](../replacement.md#what-replace-reports), `log.jsonl` with "
         "[campaigns](../campaigns.md#log).",
     ]

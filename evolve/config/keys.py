@@ -140,13 +140,13 @@ def _like(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def described(place: Place) -> str:
+def meaning(place: Place) -> str:
     """What a key means: its line in the docstring of its section, or the first line of the section that it is.
 
     Example:
-        >>> described(("search", "bins"))
+        >>> meaning(("search", "bins"))
         'bins of each descriptor axis.'
-        >>> described(("search",))
+        >>> meaning(("search",))
         'The shape of the search.'
     """
     for section in _kinds_at(place[:-1]):

@@ -1,7 +1,7 @@
 import pytest
 
 from evolve.config import find_config, load_config, parse_config
-from evolve.config.keys import all_places, default_of, described, wanted
+from evolve.config.keys import all_places, default_of, meaning, wanted
 from fitness.errors import UserError
 
 GOOD = "model: storyteller-gpt2\ntexts: stories\nstop: {max_programs: 10}\n"
@@ -76,9 +76,9 @@ def test_an_entry_of_a_list_is_set_by_its_number(config_file):
 
 def test_every_key_says_what_it_means_and_what_it_takes():
     for place in all_places():
-        assert described(place), place
+        assert meaning(place), place
         assert wanted(place) != "another value", place
-    assert described(("splits", "fit")) == "what operators see."
+    assert meaning(("splits", "fit")) == "what operators see."
     assert (wanted(("splits", "fit")), default_of(("splits", "fit"))) == ("a whole number, 1 or more", "24")
 
 
