@@ -9,15 +9,22 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
+from evolve.views.fitting import fit
 from fitness.printable import printable
 
 
 class Terminal(Console):
-    """A console whose text, wherever it comes from, holds nothing that a terminal obeys; its own styles aside."""
+    """A console whose text, wherever it comes from, holds nothing that a terminal obeys; its own styles aside.
+
+    Tables are made to fit its width.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Segments of anything that can be drawn."""
+        if isinstance(renderable, Table):
+            fit(renderable, self, options or self.options)
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text, lines=True), segment.style)
 
