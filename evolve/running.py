@@ -38,6 +38,7 @@ class Ended:
         seconds: wall time of all sessions.
         crowded: descriptors of which one bin holds most programs, so that they tell little apart.
         result: the numbers of the finished run; None where it was interrupted and can be resumed.
+        new: programs evaluated in this session; none where the run had finished before.
     """
 
     run_dir: RunDir
@@ -46,6 +47,7 @@ class Ended:
     seconds: float
     crowded: tuple[str, ...]
     result: RunResult | None
+    new: int
 
     def as_json(self) -> dict[str, Any]:
         """The numbers of the run, or that it was interrupted."""
@@ -85,6 +87,7 @@ def run_campaign(
         told.on_stage(REACHING, 0, 0)
         remember_ceiling(session.store, session.pool(told), session.spec)
         log.write("start", config=config.digest(), programs=session.store.next_number(), sandbox=config.sandbox.mode)
+        before = session.store.next_number()
         campaign, reason = _search(session, told, llm, interrupted)
         log.write("stop", reason=reason, programs=campaign.state.programs)
         result = None
@@ -99,6 +102,7 @@ def run_campaign(
             session.store.seconds(),
             tuple(campaign.state.grid.crowded()),
             result,
+            session.store.next_number() - before,
         )
 
 

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from evolve.command_line.options import INTERRUPTED, Json, LlmModel, LlmUrl, Run, Runs, Settings, app, execute, shares
+from evolve.command_line.options import (
+    INTERRUPTED,
+    Json,
+    LlmModel,
+    LlmUrl,
+    Run,
+    Runs,
+    Settings,
+    Verbose,
+    app,
+    execute,
+    shares,
+)
 
 
 @app.command()
@@ -20,6 +32,7 @@ def run(
     llm_url: LlmUrl = None,
     llm: Annotated[str, typer.Option(help="live, or replay: from stored replies alone.")] = "live",
     rebin: Annotated[bool, typer.Option("--rebin", help="Sort stored programs into changed descriptor axes.")] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """The main job: capture, search, reduce, report. Run again on the same directory, it resumes."""
@@ -31,7 +44,14 @@ def run(
     def command() -> Any:
         nonlocal interrupted
         ended = run_command(
-            config, run_dir, settings or [], llm=llm, rebinning=rebin, llm_model=llm_model, llm_url=llm_url
+            config,
+            run_dir,
+            settings or [],
+            llm=llm,
+            rebinning=rebin,
+            llm_model=llm_model,
+            llm_url=llm_url,
+            verbose=verbose,
         )
         interrupted = ended.result is None
         return ended
@@ -47,6 +67,7 @@ def check(
     settings: Settings = None,
     llm_model: LlmModel = None,
     llm_url: LlmUrl = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Validate all, try the LLM endpoint with one tiny call, estimate calls, cost, time and disk; start nothing."""
@@ -54,7 +75,9 @@ def check(
     from evolve.views.estimate import render
 
     execute(
-        lambda: check_command(config, settings or [], llm_model=llm_model, llm_url=llm_url), render, as_json=as_json
+        lambda: check_command(config, settings or [], llm_model=llm_model, llm_url=llm_url, verbose=verbose),
+        render,
+        as_json=as_json,
     )
 
 

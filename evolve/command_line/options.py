@@ -42,6 +42,7 @@ def options(
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say in full how programs are confined.")]
 Run = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", show_default=False)]
 LlmModel = Annotated[

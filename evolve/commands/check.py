@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from evolve.estimate import CostEstimate
 
 
-def check(name: str, overrides: list[str], *, llm_model: str | None = None, llm_url: str | None = None) -> CostEstimate:
+def check(
+    name: str,
+    overrides: list[str],
+    *,
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+    verbose: bool = False,
+) -> CostEstimate:
     """Validates a configuration with all that it names, and estimates calls, cost, time and disk.
 
     Args:
@@ -21,6 +28,7 @@ def check(name: str, overrides: list[str], *, llm_model: str | None = None, llm_
         overrides: `a.b=c` settings.
         llm_model: a language model in place of those that the configuration names, if any.
         llm_url: its endpoint.
+        verbose: say in full how programs are confined.
 
     Raises:
         UserError: for anything that would keep the campaign from running.
@@ -31,6 +39,6 @@ def check(name: str, overrides: list[str], *, llm_model: str | None = None, llm_
     from evolve.estimate import estimate_costs
 
     with StageConsole() as stages:
-        print_confinement(stages.console, config)
+        print_confinement(stages.console, config, verbose=verbose)
         ask_for_keys(stages.console, config)
         return estimate_costs(config, stages)

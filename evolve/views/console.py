@@ -105,25 +105,29 @@ class CampaignConsole(Listener):
         _, left = self._left(s)
         ahead = f", {duration(left)} left" if left else ""
         return (
-            f"step {s.step}: {s.programs} programs, mean IoU {s.mean_iou:.3f}, best {s.best_iou:.3f}, "
+            f"step {s.step}: {s.programs} programs, held-out mean IoU {s.mean_iou:.3f}, best {s.best_iou:.3f}, "
             f"excess {s.excess:.3f}, {s.failed} failed, {self._rate(s):.0f}/s{ahead}"
         )
 
     def _render(self) -> Panel:
         s = self._summary
         if s is None:
-            return Panel(f"{escape(self._stage)} ...", title=escape(self._title))
+            return Panel(f"[bold]{escape(self._title)}[/bold]\n{escape(self._stage)} ...")
         share, left = self._left(s)
         table = Table.grid(padding=(0, 2), expand=True)
         for _ in range(4):
             table.add_column(ratio=1)
         table.add_row("step", f"[bold]{s.step}", "programs", f"[bold]{s.programs}[/bold] ({self._rate(s):.0f}/s)")
-        table.add_row("mean IoU", f"[bold green]{s.mean_iou:.3f}", "excess", f"[bold green]{s.excess:.3f}")
-        table.add_row("best IoU", f"{s.best_iou:.3f}", "grid coverage", f"{s.coverage:.1%}")
+        found = f"[bold green]{s.mean_iou:.3f}"
+        table.add_row("held-out mean", found, "held-out excess", f"[bold green]{s.excess:.3f}")
+        table.add_row("held-out best", f"{s.best_iou:.3f}", "grid coverage", f"{s.coverage:.1%}")
         failed = s.failed / max(1, s.programs)
         table.add_row("failed", f"{s.failed} ({failed:.1%})", "time left", duration(left) if left is not None else "?")
+        table.add_row("test texts", "read at the end", "", "")
         grid = Table.grid(expand=True)
+        grid.add_row(f"[bold]{escape(self._title)}")
         grid.add_row(table)
         grid.add_row(ProgressBar(total=1.0, completed=share))
         advice = "Ctrl-C stops after this step; run again to resume"
-        return Panel(grid, title=escape(self._title), subtitle=advice if self._stage == SEARCHING else self._stage)
+        grid.add_row(f"[dim]{advice if self._stage == SEARCHING else escape(self._stage)}")
+        return Panel(grid)

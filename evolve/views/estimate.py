@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -9,8 +10,8 @@ from evolve.estimate import CostEstimate
 from evolve.views.words import duration
 
 
-def render(estimate: CostEstimate) -> Table:
-    """One row for each kind of cost."""
+def render(estimate: CostEstimate) -> list[RenderableType]:
+    """One row for each kind of cost, and a line of space: what a terminal says next does not run into them."""
     table = Table(title="estimates; nothing was started", title_justify="left", show_header=False)
     table.add_row("model", f"{escape(estimate.model)}, {estimate.heads} heads")
     table.add_row("programs", str(estimate.programs))
@@ -26,4 +27,4 @@ def render(estimate: CostEstimate) -> Table:
         table.add_row("LLM cost", f"{llm.cost_usd:.2f} USD{unpriced}")
     for endpoint in llm.endpoints:
         table.add_row("endpoint", f"{escape(endpoint.model)} answers")
-    return table
+    return [table, ""]

@@ -24,14 +24,15 @@ def error_console() -> Console:
     return terminal(stderr=True)
 
 
-def print_confinement(console: Console, config: Config) -> None:
-    """Says how programs are run.
+def print_confinement(console: Console, config: Config, *, verbose: bool = False) -> None:
+    """Says how programs are run: in two words, or in full where that was asked for or they are not confined as usual.
 
     Raises:
         UserError: where they cannot be confined as asked.
     """
-    style = "bold red" if config.sandbox.mode == "degraded" else None
-    console.print(escape(confinement(config)), style=style, highlight=False)
+    line, degraded = confinement(config), config.sandbox.mode == "degraded"
+    said = line if verbose or degraded else "programs confined"
+    console.print(escape(said), style="bold red" if degraded else None, highlight=False)
 
 
 class PlainStages:

@@ -30,8 +30,8 @@ def render(status: Status) -> Panel:
     head.add_row(
         "programs", f"[bold]{status.programs_evaluated}", "rate", f"{rate:.0f}/s over {duration(status.seconds)}"
     )
-    head.add_row("mean IoU", _bold(status.mean_iou_held_out), "excess", _bold(status.excess_iou_held_out))
-    head.add_row("best IoU", _bold(status.best_iou_held_out), "coverage", coverage)
+    head.add_row("held-out mean", _bold(status.mean_iou_held_out), "excess", _bold(status.excess_iou_held_out))
+    head.add_row("held-out best", _bold(status.best_iou_held_out), "coverage", coverage)
     grid = status.grid
     head.add_row("elites", f"{grid.num_elites:.1f} per head", "QD score", f"{grid.qd_score:.2f} per head")
     head.add_row("reference", _bold(status.reference_iou_held_out), "gain", _bold(status.gain_over_reference_held_out))
@@ -51,7 +51,8 @@ def render(status: Status) -> Panel:
     parts += _changes(status.config_changes)
     if status.sandbox == "degraded":
         parts += ["", f"[bold red]programs run in the degraded sandbox: {NOT_STOPPED}"]
-    return Panel(Group(*parts), title=f"{escape(status.model)}  {escape(status.run_dir)}", width=80)
+    title = RichText(f"{status.model}  {status.run_dir}", style="bold", overflow="fold")
+    return Panel(Group(title, *parts), width=80)
 
 
 def _operators(rows: list[OperatorRow]) -> Table:
