@@ -12,7 +12,6 @@ from archives.table import is_table
 from evolve.results.abroad import config_abroad
 from evolve.results.libraries import Made, make_library
 from evolve.results.mixes import Mixes, mix_library
-from evolve.results.provenance import dated
 from evolve.results.reduction import Criterion
 from evolve.session import opened_for_reading
 from evolve.store.run_dir import RunDir, write_atomically
@@ -72,6 +71,5 @@ def library(
         run_dir = RunDir(paths[0])
         with opened_for_reading(run_dir, stages) as session:
             mixes = mix_library(session, config_abroad(session.config, texts), mix, stages)
-    written = mixes.as_json() | {"provenance": dated(made.library.provenance)}
-    write_atomically(run_dir.file(MIXES), json.dumps(written, indent=1) + "\n")
+    write_atomically(run_dir.file(MIXES), json.dumps(mixes.as_json(), indent=1) + "\n")
     return MadeAndMixed(made, mixes)

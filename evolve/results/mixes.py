@@ -15,6 +15,7 @@ from evolve.ceiling import ceiling_held_out
 from evolve.config import Config
 from evolve.listeners import Listener
 from evolve.results.abroad import captured_abroad
+from evolve.results.provenance import dated, provenance_of
 from evolve.session import Session
 from evolve.store.readings import recorder_at
 from fitness.errors import UserError
@@ -73,6 +74,7 @@ class Mixes:
         single_best_iou_test: IoU on test texts of the best single program in all heads.
         reference_iou_test: IoU on test texts of the run's references.
         ceiling_iou_held_out: held-out IoU of the dense log-linear models; None where they were not fitted.
+        provenance: what the run is about.
     """
 
     curve: tuple[MixPoint, ...]
@@ -80,6 +82,7 @@ class Mixes:
     single_best_iou_test: float | None
     reference_iou_test: float | None
     ceiling_iou_held_out: float | None
+    provenance: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -149,6 +152,7 @@ def mix_library(session: Session, config: Config, most: int, listener: Listener 
         library["single_best_iou_test"],
         library["reference_iou_test"],
         ceiling_held_out(session.store),
+        dated(provenance_of(session.store)),
     )
 
 
