@@ -89,14 +89,16 @@ def _clipped(grid: GridStatus) -> list[RichText]:
 
 def _changes(changes: list[dict[str, Any]]) -> list[RichText]:
     """What sessions changed of the settings, the latest last."""
-    lines = [
-        f"{change['key']}: {_value(change['old'])} -> {_value(change['new'])} at {change['programs']} programs"
-        for change in changes[-CHANGES_SHOWN:]
-    ]
+    lines = [_change(change) for change in changes[-CHANGES_SHOWN:]]
     before = len(changes) - len(lines)
     lines = [f"{before} earlier changes: status --json has all", *lines] if before else lines
     shown = ["", "settings changed on resuming", *(f"  {line}" for line in lines)] if lines else []
     return [RichText(line) for line in shown]
+
+
+def _change(change: dict[str, Any]) -> str:
+    became = f"{_value(change['old'])} -> {_value(change['new'])}"
+    return f"{one_line(change['key'])}: {became} at {change['programs']} programs"
 
 
 def _value(value: Any) -> str:

@@ -46,7 +46,9 @@ def poison(database):
                 connection.execute("UPDATE programs SET source = ? || source", (comment,))
             else:
                 connection.execute(f"UPDATE {table} SET {column} = coalesce({column}, '') || ?", (POISON,))
-    for key in ("result", "details", "texts", "sandbox"):
+    changes = [{"key": "stop", "old": "a", "new": "b", "programs": 1, "date": "now"}]
+    connection.execute("INSERT INTO meta VALUES ('config_changes', ?)", (json.dumps(changes),))
+    for key in ("result", "details", "texts", "sandbox", "provenance", "config_changes"):
         for (text,) in connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
             changed = json.dumps(poisoned(json.loads(text)))
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (changed, key))
@@ -66,6 +68,7 @@ def run_dir(tmp_path_factory, attention_cache):
     library = json.loads((run / "library.json").read_text())
     for program in library["programs"]:
         program["docstring"] = program["function"] = POISON
+    library["provenance"] = poisoned(library["provenance"])
     (run / "library.json").write_text(json.dumps(library))
     (folder / f"name{ESCAPES[:3]}{MARKUP[:4]}".replace("\x00", "")).symlink_to(run)
     return run
@@ -90,14 +93,14 @@ def in_terminal(*arguments):
     return b"".join(parts).decode(), process.wait()
 
 
-COMMANDS = ["status", "report", "library", "compare", "prompts"]
+COMMANDS = ["status", "report", "push", "library", "compare", "prompts", "export"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_lets_a_run_speak_to_the_terminal(run_dir, name):
     paths = [run_dir, run_dir.parent / "run"] if name == "compare" else [run_dir]
-    shown, code = in_terminal(name, *paths)
+    shown, code = in_terminal(name, *paths, *(["a/b", "--dry-run"] if name == "push" else []))
     assert "Traceback" not in shown
     assert code in (0, 2), shown[-2000:]
     rest = OWN_CODES.sub("", shown).replace("\n", "")
