@@ -48,7 +48,7 @@ class Campaign:
         heads: number of heads.
         conditions: when to stop.
         listener: whom to tell.
-        interrupted: asked between steps; true ends the session.
+        interrupted: asked between steps and while replies are awaited; true ends the session.
         state: what the search has learnt.
     """
 
@@ -77,14 +77,18 @@ class Campaign:
         """
         step = self._replay()
         while True:
-            reason = "interrupted" if self.interrupted() else stop_reason(self.conditions, self._progress())
+            reason = self._reason()
             if reason or (self.proposer.spent and self.config.when_spent == "stop"):
                 return reason or f"llm.budget: {self.proposer.spent}"
             try:
                 self._step(step)
             except InterruptedError:
-                return "interrupted"
+                return self._reason() or "interrupted"
             step += 1
+
+    def _reason(self) -> str | None:
+        """Why the session ends now, or None."""
+        return "interrupted" if self.interrupted() else stop_reason(self.conditions, self._progress())
 
     # Slots are planned `lag` steps ahead, prepared while an earlier step is evaluated, and collected in their turn.
 
@@ -111,7 +115,7 @@ class Campaign:
         self._plan_ahead(step)
         if step in self._planned:  # the first step of a session has had no evaluation to be prepared beside
             self._run_beside([], through=step + self.config.search.lag - 1)
-        candidates = self.proposer.collect(step) if step > 0 else []
+        candidates = self.proposer.collect(step, lambda: bool(self._reason())) if step > 0 else []
         programs, proposals = (list(baselines().values()), []) if step == 0 else self._sort_out(candidates)
         chunks = split_evenly(programs, 2 * self.pool.workers)
         results = self._run_beside([(evaluate_chunk, (self.spec, chunk, "held_out", True)) for chunk in chunks])

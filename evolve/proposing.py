@@ -31,7 +31,6 @@ class Proposer:
         labels: names of the heads.
         chunks: how many worker tasks a step is cut into.
         asker: the way to language models, None where none is configured.
-        interrupted: asked while waiting for replies.
     """
 
     def __init__(
@@ -41,14 +40,12 @@ class Proposer:
         labels: Sequence[str],
         chunks: int,
         asker: Asker | None = None,
-        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._spec = spec
         self._store = store
         self._labels = labels
         self._chunks = chunks
         self._asker = asker
-        self._interrupted = interrupted
         self._under_way: dict[int, list[list[Candidate] | Future[list[Candidate]]]] = {}
 
     @property
@@ -81,8 +78,12 @@ class Proposer:
             else:
                 parts.append(_offline(slot, answer))
 
-    def collect(self, step: int) -> list[Candidate]:
+    def collect(self, step: int, ends: Callable[[], bool] = lambda: False) -> list[Candidate]:
         """All candidates of a step, by slot; waits for those still under way.
+
+        Args:
+            step: the step.
+            ends: asked while waiting for replies.
 
         Raises:
             InterruptedError: where the campaign is to stop while replies are awaited; what was answered is stored.
@@ -91,7 +92,7 @@ class Proposer:
         waiting = {part for part in parts if isinstance(part, Future)}
         while waiting:
             _, waiting = wait(waiting, timeout=POLL_SECONDS)
-            if waiting and self._interrupted():
+            if waiting and ends():
                 raise InterruptedError
         found = [part.result() if isinstance(part, Future) else part for part in parts]
         return [candidate for candidates in found for candidate in candidates]

@@ -116,7 +116,7 @@ def _search(session: Session, listener: Listener, llm: str, interrupted: Callabl
             store,
             pool,
             len(labels),
-            Proposer(session.spec, store, labels, 2 * pool.workers, asker, interrupted),
+            Proposer(session.spec, store, labels, 2 * pool.workers, asker),
             conditions(config.stop, session.run_dir.path),
             listener,
             interrupted,

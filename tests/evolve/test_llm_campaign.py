@@ -32,6 +32,7 @@ from fake_llm_server import (
 )
 
 from evolve.store import Store
+from fitness.scoring.baselines import baselines
 
 MANY = [Say(GOOD.format(weight=weight / 40, rest=1 - weight / 40)) for weight in range(1, 40)]
 KEY = "sk-secret-of-this-test"
@@ -284,6 +285,30 @@ def test_an_endpoint_that_stays_down_leaves_offline_operators_at_work(headscribe
     done = run(headscribe, config, tmp_path / "run")
     assert "going on with offline operators" in done.stderr
     assert json.loads(done.stdout)["programs_evaluated"] >= 30
+
+
+@pytest.mark.slow
+def test_a_campaign_ends_while_replies_are_awaited_and_what_they_bring_is_kept(headscribe, campaign, server, tmp_path):
+    server.hold = threading.Event()
+    stop = tmp_path / "run" / "stop"
+
+    def end():
+        server.arrived.acquire()
+        stop.touch()
+        time.sleep(2)  # what is asked for the first step stays unanswered until the campaign has ended
+        server.hold.set()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    config = campaign(operators={"fresh": 1})
+    ended = json.loads(run(headscribe, config, tmp_path / "run").stdout)
+    thread.join()
+    assert ended["programs_evaluated"] == len(baselines()), "no step was committed after the first"
+    assert ended["llm"]["calls"] == server.requests > 0
+    stop.unlink()
+    resumed = json.loads(run(headscribe, config, tmp_path / "run").stdout)
+    assert resumed["programs_evaluated"] >= 30
+    assert len({seen.hash for seen in server.seen}) == server.requests, "what was answered is not asked again"
 
 
 @pytest.mark.slow
