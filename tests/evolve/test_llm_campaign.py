@@ -22,6 +22,7 @@ from fake_llm_server import (
     REFUSAL,
     WRONG,
     BreakOff,
+    Echo,
     EchoKey,
     EmptyChoices,
     FakeLlmServer,
@@ -94,9 +95,11 @@ def fitted_gains(run_dir):
 
 
 def test_a_campaign_with_all_llm_operators_ends_well_and_counts_what_it_spent(headscribe, campaign, server, tmp_path):
+    server.script(Echo())
     result = json.loads(run(headscribe, campaign(), tmp_path / "run").stdout)
     assert result["programs_evaluated"] >= 30
     assert result["llm"]["calls"] == server.requests > 0
+    assert outcomes(tmp_path / "run")["echo"] >= 1
     assert fitted_gains(tmp_path / "run"), "what a model wrote is kept beside the same with its numbers fitted"
     assert result["llm"]["prompt_tokens"] > 0
     table = json.loads(headscribe("prompts", tmp_path / "run", "--json").stdout)["prompts"]

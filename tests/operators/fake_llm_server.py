@@ -83,6 +83,11 @@ class EmptyChoices:
 
 
 @dataclass(frozen=True)
+class Echo:
+    """The last message, said again."""
+
+
+@dataclass(frozen=True)
 class Hang:
     """Nothing is answered until the server is closed."""
 
@@ -99,7 +104,7 @@ class EchoKey:
     code: int = 400
 
 
-Answer = Say | Status | Raw | EmptyChoices | Hang | BreakOff | EchoKey
+Answer = Say | Status | Raw | EmptyChoices | Echo | Hang | BreakOff | EchoKey
 CUT = Say(CUT_OFF, finish="length")
 # A model that spent all its tokens on thought.
 LOST_IN_THOUGHT = Say("", finish="length", thought_tokens=1400)
@@ -207,7 +212,7 @@ class FakeLlmServer:
     def done(self, number: str, headers: dict[str, str], answer: Answer) -> None:
         with self._lock:
             self._at_once -= 1
-            self._write("answered" if isinstance(answer, (Say, EmptyChoices)) else "failed", number, headers)
+            self._write("answered" if isinstance(answer, (Say, EmptyChoices, Echo)) else "failed", number, headers)
 
     def wait(self) -> None:
         if self.hold:
@@ -252,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.fake.done(number, headers, answer)
 
     def _answer(self, answer: Answer, body: dict, headers: dict[str, str]) -> None:
+        if isinstance(answer, Echo):
+            answer = Say(body["messages"][-1]["content"])
         if isinstance(answer, Hang):
             self.fake.hang()
             self.close_connection = True
