@@ -57,8 +57,7 @@ class Templates:
         self._sources = _read_all(BUILT_IN)
         self._places = dict.fromkeys(self._sources, BUILT_IN)
         if directory is not None:
-            bundled = BUILT_IN / directory
-            directory = bundled if not directory.is_dir() and bundled.is_dir() else directory
+            directory = found_set(directory)
             own = _read_all(directory)
             self._sources |= own
             self._places |= dict.fromkeys(own, directory)
@@ -179,6 +178,12 @@ class Templates:
 
     def _place(self, name: str) -> Path:
         return self._places.get(name + SUFFIX, BUILT_IN) / (name + SUFFIX)
+
+
+def found_set(directory: Path) -> Path:
+    """A directory of templates: the user's own, or a set that comes with headscribe, by its name."""
+    bundled = BUILT_IN / directory
+    return bundled if not directory.is_dir() and bundled.is_dir() else directory
 
 
 def vocabulary() -> str:

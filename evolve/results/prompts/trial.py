@@ -31,7 +31,7 @@ from operators.llm.client.client import Client
 from operators.llm.client.failures import BudgetSpent, CallFailed, EndpointDown
 from operators.llm.prompt_check import examples
 from operators.llm.replies import read_reply
-from operators.llm.templates import Templates
+from operators.llm.templates import Templates, found_set
 from operators.protocol import Failure, Parent, Request
 from operators.registry import LLM_OPERATORS, get_operator
 from operators.tasks import OperatorFailed, fit_chunk, propose_chunk
@@ -156,7 +156,7 @@ def _templates(operator: str, source: str, own: Path | None) -> Templates:
     """The run's templates with one of them replaced."""
     with tempfile.TemporaryDirectory(prefix="headscribe-") as folder:
         if own is not None:
-            shutil.copytree(own, folder, dirs_exist_ok=True)
+            shutil.copytree(found_set(own), folder, dirs_exist_ok=True)
         (Path(folder) / f"{operator}.md").write_text(source, encoding="utf-8")
         templates = Templates(Path(folder))
     templates.check(operator, examples(operator))
