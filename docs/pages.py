@@ -119,7 +119,7 @@ def _json() -> str:
     lines = [
         "# JSON",
         "What commands print with `--json`, and what lies in a run's folder. IoU are in [0, 1]; `null` stands for what "
-        "was not measured. `library.json` is meaning with [libraries](../library.md#libraryjson), `replacement.json` "
+        "was not measured. `library.json` is described with [libraries](../library.md#libraryjson), `replacement.json` "
         "with [replacement](../replacement.md#what-replace-reports), `log.jsonl` with "
         "[campaigns](../campaigns.md#log).",
     ]
