@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import socket
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,9 @@ from fitness.errors import UserError
 
 MOST_RUNS = 200
 MOST_POINTS = 120
+# Of a log's end, enough for its last lines.
+TAIL_BYTES = 65_536
+_HOLDER = re.compile(r"process (\d+) on (\S+) since ")
 
 
 def run_dirs(folder: Path) -> dict[str, RunDir]:
@@ -37,7 +45,9 @@ def _summary(run: RunDir) -> dict[str, Any]:
         return {
             "model": config.model,
             # A run that was resumed has gone on beyond its result.
-            "finished": bool(result) and (last is None or result["programs_evaluated"] >= last.programs),
+            "state": _state(
+                run, finished=bool(result) and result["programs_evaluated"] >= (last.programs if last else 0)
+            ),
             "programs": last.programs if last else 0,
             "failed": last.failed if last else 0,
             "seconds": round(store.seconds()),
@@ -52,3 +62,50 @@ def _summary(run: RunDir) -> dict[str, Any]:
         return {"error": str(error)}
     finally:
         store.close()
+
+
+def _state(run: RunDir, *, finished: bool) -> str:
+    """`running`, `finished`, `stopped` (by somebody, to be resumed) or `crashed` (its process ended without a word).
+
+    The lock itself is not tried: whoever holds it for that moment would keep a campaign from starting.
+    """
+    holder = _HOLDER.match(_tail(run.file("lock")))
+    if holder and (holder[2] != socket.gethostname() or _alive(int(holder[1]))):
+        return "running"
+    if finished:
+        return "finished"
+    events = [line.get("event") for line in map(_parsed, _tail(run.log).splitlines())]
+    last = next((event for event in events[::-1] if event in ("start", "stop")), None)
+    return "stopped" if last == "stop" and not holder else "crashed"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def _tail(path: Path) -> str:
+    """The end of a plain file; nothing of what is no plain file, or not there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return ""
+        file.seek(max(0, found.st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace")
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -261,7 +261,7 @@ def test_the_live_page_follows_a_campaign_to_its_end(tmp_path, attention_cache, 
     command = [sys.executable, "-m", "evolve.cli", "run", config, "--run-dir", tmp_path / "run"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as campaign:
         row = page.locator("#runs tr")
-        playwright.expect(row).to_contain_text("not finished", timeout=60_000)
+        playwright.expect(row).to_contain_text("running", timeout=60_000)
         playwright.expect(row.locator("td").nth(2)).to_have_text("finished", timeout=120_000)
         assert campaign.wait() == 0
     result = hs.open_run(tmp_path / "run").result
