@@ -121,6 +121,7 @@ class Measured:
 
     Attributes:
         heads: heads of the model.
+        causal: whether it is causal.
         layers: layers that they are in.
         attention_bytes: all texts' captured attention, estimated from their characters.
         load_seconds: until the model was loaded.
@@ -132,6 +133,7 @@ class Measured:
     """
 
     heads: int
+    causal: bool
     layers: int
     attention_bytes: int
     load_seconds: float
@@ -223,6 +225,7 @@ def _measure(
         worker.close()
     return Measured(
         heads=len(attention.labels),
+        causal=attention.causal,
         layers=len({Head.parse(label).layer for label in attention.labels}),
         attention_bytes=attention_bytes(splits.all, attention, config.max_tokens),
         load_seconds=marks[2] - marks[0],
@@ -292,6 +295,13 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
     if config.stop.max_seconds:
         seconds = min(seconds, capture_seconds + config.stop.max_seconds)
     passes = StudySettings().passes(heads=measured.heads, layers=measured.layers, test_texts=len(splits.test))
+    database = database_bytes(
+        measured.heads,
+        programs,
+        max_tokens=config.max_tokens,
+        domains=len(config.texts),
+        causal=measured.causal,
+    )
     calls_bytes = int(CHARACTERS_PER_TOKEN * (llm.prompt_tokens + llm.completion_tokens))
     return CostEstimate(
         model=config.model,
@@ -300,7 +310,7 @@ def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tup
         seconds=round(seconds, 1),
         capture_seconds=round(capture_seconds, 1),
         memory_bytes=measured.memory_bytes,
-        disk_bytes=measured.attention_bytes + database_bytes(measured.heads, programs) + calls_bytes,
+        disk_bytes=measured.attention_bytes + database + calls_bytes,
         replace_seconds=round(measured.load_seconds + passes * measured.capture_seconds * len(splits.test), 1),
         llm=llm,
     )

@@ -6,20 +6,24 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+from archives.bootstrap import Estimate
 from archives.export import library_json
+from archives.library import ReducedLibrary
 from archives.table import ScoreTable
 from evolve.listeners import Listener
-from evolve.results.found import load_found, test_scorer
+from evolve.results.found import Found, load_found, score_table, test_scorer
 from evolve.results.program_classes import with_classes
 from evolve.results.provenance import dated, provenance_of
 from evolve.results.reduction import Criterion, reduce_found, write_library
-from evolve.results.report.details import run_details
+from evolve.results.report.details import iou_on, run_details
 from evolve.results.status import LlmSpend, llm_spend
 from evolve.results.transfer import DomainTransfer, transfer
 from evolve.session import Session
 from evolve.store import Store
 from evolve.store.readings import recorder
+from fitness.scoring.pool import Pool
 from fitness.scoring.references import KINDS
+from fitness.scoring.worker import SplitName
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ _EARLIER = (
     "gain_over_reference",
     "gain_over_reference_interval",
 )
+SPLITS: dict[SplitName, str] = {"fit": "fit", "held_out": "held-out", "test": "test"}
 # Numbers of `library.json` that the result repeats under the same name.
 _OF_LIBRARY = (
     "mean_iou_held_out",
@@ -176,9 +181,28 @@ def finish(session: Session, listener: Listener | None = None) -> RunResult:
         earlier=earlier_results(store, evaluated),
         provenance=dated(about, store),
     )
-    store.set_meta("details", run_details(library, session.spec, session.attention))
+    iou = _iou_by_head(session, found, library, reduced.test, pool)
+    for domain, abroad in result.transfer.items():
+        iou[domain] = [abroad.by_head.get(line.label) for line in library.heads]
+    store.set_meta("details", run_details(library, session.spec, session.attention, iou))
     store.set_meta("result", result.as_json())
     return result
+
+
+def _iou_by_head(
+    session: Session, found: Found, library: ReducedLibrary, test: ScoreTable, pool: Pool
+) -> dict[str, list[Estimate | None]]:
+    """Split, and domain of the run where it has several -> (heads,) test IoU of each head's program there."""
+    ids, spec, seed = [member.id for member in library.members], session.spec, session.config.seed
+    programs = found.programs(ids)
+    iou: dict[str, list[Estimate | None]] = {}
+    for split, name in SPLITS.items():
+        scores = test if split == "test" else score_table(pool, spec, split, test.heads, programs, ids)
+        whole, *parts = iou_on(scores, library, spec.domains, seed)
+        iou[name] = whole
+        if split == "test":
+            iou |= {f"test, {domain}": part for domain, part in zip(spec.domains, parts, strict=False)}
+    return iou
 
 
 def table_means(test: ScoreTable) -> dict[str, float]:

@@ -55,6 +55,7 @@ class DomainTransfer:
         gain_over_single: library minus that program.
         tables_here: IoU of tables fitted here, each half of the texts predicted from the other.
         gain_over_tables_here: library minus those.
+        by_head: head -> IoU of its program; not among the plain values.
     """
 
     domain: str
@@ -74,6 +75,7 @@ class DomainTransfer:
     gain_over_single: Estimate
     tables_here: Estimate
     gain_over_tables_here: Estimate
+    by_head: Mapping[str, Estimate | None]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; `library`, `reference` and `gain` are numbers, `interval` is that of the gain."""
@@ -81,6 +83,7 @@ class DomainTransfer:
         for name in ("library", "reference", "gain", "single_best", "gain_over_single", "tables_here"):
             values |= _number(name, getattr(self, name))
         values |= _number("gain_over_tables_here", self.gain_over_tables_here)
+        del values["by_head"]
         return values | {"interval": values["gain_interval"]}
 
 
@@ -201,6 +204,7 @@ def _compare(
         split.mean(names, less=single),
         split.mean([HERE] * len(names)),
         split.mean(names, less=[HERE] * len(names)),
+        dict(zip(attention.labels, split.by_head(names), strict=True)),
     )
 
 

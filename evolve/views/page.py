@@ -37,9 +37,11 @@ def inert_json(value: Any) -> Markup:
 
     Example:
         >>> str(inert_json({"a": "</script>"}))
-        '{"a": "\\u003c/script\\u003e"}'
+        '{"a":"\\u003c/script\\u003e"}'
     """
-    text = json.dumps(_clean(value))  # ASCII alone: line separators of JavaScript are escaped as well
+    text = json.dumps(
+        _clean(value), separators=(",", ":")
+    )  # ASCII alone: line separators of JavaScript are escaped as well
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 

@@ -13,9 +13,9 @@ from evolve.results.report.contents import report_contents
 from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
-from evolve.views.highlight import highlighted
+from evolve.views.highlight import marks
 from evolve.views.page import TEMPLATES, inert_json, part, policy
-from evolve.views.words import duration, number, percent, times, with_interval
+from evolve.views.words import duration, moment, number, percent, software, times, with_interval
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
@@ -27,7 +27,7 @@ PANELS = (
 )
 SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "search", "replacement", "start")
 # What is in the page itself as well as in what its script reads.
-SECTIONS = ("library", "search", "prompts", "replacement", "tasks")
+SECTIONS = ("library", "search", "prompts", "replacement", "tasks", "origin")
 MEANS = ("mean_held_out", "mean_test")
 # Sizes of a library up to which a table shows each.
 DENSE = 10
@@ -61,9 +61,10 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
     environment.filters |= {
         "duration": duration,
         "times": times,
-        "highlighted": highlighted,
         "with_interval": with_interval,
         "percent": percent,
+        "moment": moment,
+        "software": software,
     }
     style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
@@ -77,7 +78,9 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         beaten=bool(result and (result["gain_over_reference_interval"] or [0])[0] > 0),
         readings=store.readings(),
         details=details,
-        data=inert_json(contents),
+        data=inert_json(
+            contents | {"marks": {entry["id"]: marks(entry["source"]) for entry in (details or {}).get("programs", [])}}
+        ),
         **{name: contents[name] for name in SECTIONS},
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,

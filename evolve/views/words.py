@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fitness.text.corpus import DomainRead, Splits
 
@@ -40,6 +40,24 @@ def percent(value: float) -> str:
     return (
         f"{value:+.1f}" if abs(value) < ROUND_PERCENT else f"{value:+,.0f}" if value < LARGEST_PERCENT else "over 1e5"
     )
+
+
+def moment(time: str) -> str:
+    """A time in ISO 8601 as people read it, to the minute.
+
+    Example:
+        >>> moment("2026-11-28T22:24:39+00:00")
+        '2026-11-28 22:24 UTC'
+    """
+    return time[:16].replace("T", " ") + (" UTC" if time.endswith("+00:00") else time[19:])
+
+
+def software(used: Mapping[str, str | None]) -> str:
+    """Versions of software, such as `headscribe 0.1.0 (commit 1234567), python 3.11.7, numpy 2.4.0`."""
+    commit = used.get("commit")
+    first = f"headscribe {used.get('headscribe')}" + (f" (commit {commit})" if commit else "")
+    rest = [f"{name} {version}" for name, version in used.items() if name not in ("headscribe", "commit")]
+    return ", ".join([first, *rest])
 
 
 def texts_lines(splits: Splits, max_tokens: int) -> list[str]:

@@ -48,7 +48,7 @@ def poison(database):
                 connection.execute(f"UPDATE {table} SET {column} = coalesce({column}, '') || ?", (POISON,))
     changes = [{"key": "stop", "old": "a", "new": "b", "programs": 1, "date": "now"}]
     connection.execute("INSERT INTO meta VALUES ('config_changes', ?)", (json.dumps(changes),))
-    for key in ("result", "details", "texts", "sandbox", "provenance", "config_changes"):
+    for key in ("result", "details", "texts", "sandbox", "provenance", "software", "config_changes"):
         for (text,) in connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchall():
             changed = json.dumps(poisoned(json.loads(text)))
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (changed, key))

@@ -109,6 +109,57 @@ def test_a_head_is_chosen_and_the_pointer_reads_its_weights(run_dir, opened):
     assert page.locator("#rows .row-text").count() == 2
 
 
+def test_a_head_has_its_iou_on_every_kind_of_text_and_weights_have_a_numbered_scale(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator('.head[data-head="L2H1"]').click()
+    kinds = page.locator("#ious th").all_inner_texts()
+    assert kinds[:-1] == ["fit", "held-out", "test", "test, stories", "test, python-docs"]
+    library = json.loads((run_dir / "library.json").read_text())["assignment"]["L2H1"]
+    shown = [float(text) for text in page.locator("#ious td:nth-child(2)").all_inner_texts()]
+    assert shown[1:3] == pytest.approx([library["iou_held_out"], library["iou_test"]], abs=0.0006)
+    assert sum(shown[3:5]) / 2 == pytest.approx(shown[2], abs=0.001)
+    page.locator("#pictures").scroll_into_view_if_needed()
+    playwright.expect(page.locator("#scale-weight .marks span").last).to_have_text("1")
+    assert page.locator("#scale-difference .marks span").first.inner_text() == "-1"
+
+
+def test_heads_are_gone_through_with_the_keys(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    page.locator('.head[data-head="L1H1"]').click()
+    for key, head in (("ArrowRight", "L1H2"), ("ArrowDown", "L2H2"), ("ArrowLeft", "L2H1")):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.dataset.head") == head
+    page.keyboard.press("Enter")
+    assert page.locator("#head-name").inner_text().startswith("L2H1: ")
+
+
+def test_what_was_run_is_said(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    said = page.locator("#origin").inner_text()
+    about = json.loads((run_dir / "library.json").read_text())["provenance"]
+    assert about["model"]["identity"] in said
+    assert all(text["sha256"][:16] in said for text in about["texts"])
+    assert "Test read twice" in said  # by run and replace
+    assert f"headscribe {about['software']['headscribe']}" in said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_no_wider_than_a_phone(run_dir, opened, scheme):
+    page = opened(run_dir / "report.html", color_scheme=scheme, viewport={"width": 420, "height": 800})
+    page.evaluate("[...waiting.keys()].forEach(drawNow)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+
+
+def test_sources_are_coloured_once_they_are_seen_and_stay_what_they_are(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    source = page.locator("#sources pre").last
+    before = source.text_content()
+    assert source.locator("span").count() == 0
+    source.scroll_into_view_if_needed()
+    playwright.expect(source.locator(".k-word").first).to_have_text("def")
+    assert source.text_content() == before
+
+
 def test_text_and_domain_are_switched(run_dir, opened):
     page = opened(run_dir / "report.html")
     names = page.locator("#text option").all_inner_texts()
@@ -296,6 +347,7 @@ def test_the_live_page_is_for_this_machine_alone(tmp_path):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(run_dir, opened, scheme):
     page = opened(run_dir / "report.html", color_scheme=scheme)
+    page.evaluate("[...waiting.keys()].forEach(drawNow)")
     page.evaluate(Path(AXE).read_text())
     found = page.evaluate("axe.run()")["violations"]
     assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []

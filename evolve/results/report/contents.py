@@ -10,6 +10,7 @@ from evolve.config import Config
 from evolve.results.prompts.calls import prompts_of
 from evolve.results.report.ancestry import lineages, runner_ups
 from evolve.results.report.library import library_view
+from evolve.results.report.origin import origin_view
 from evolve.results.report.replacement import replacement_view, tasks_view
 from evolve.results.report.search import search_view
 from evolve.store import Store
@@ -21,9 +22,9 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
     """Plain values; sources of the library's programs are left out, as they stand in the page itself.
 
     Returns:
-        `heads`, `programs` and `matrices` as `evolve.results.report.details` kept them, empty or None before a campaign
-        has ended; `runners`, `sources` and `lineage`; `library`, `replacement`, `tasks` and `search`, each as its
-        module says; and `prompts`, as `headscribe prompts` has them.
+        `iou_on`, `heads`, `programs` and `matrices` as `evolve.results.report.details` kept them, empty or None before
+        a campaign has ended; `runners`, `sources` and `lineage`; `library`, `replacement`, `tasks`, `origin` and
+        `search`, each as its module says; and `prompts`, as `headscribe prompts` has them.
 
     Raises:
         UserError: where a file of the run is not as headscribe writes it.
@@ -41,6 +42,7 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
         library, replacement = library_view(run_dir, ids, len(heads)), replacement_view(run_dir)
         tasks = tasks_view(run_dir)
     return {
+        "iou_on": details.get("iou_on", []),
         "heads": heads,
         "programs": programs,
         "matrices": details.get("matrices"),
@@ -50,6 +52,7 @@ def report_contents(run_dir: RunDir, store: Store, config: Config) -> dict[str, 
         "library": library,
         "replacement": replacement,
         "tasks": tasks,
+        "origin": origin_view(store, config),
         "search": search_view(store, records, proposals, config.search.descriptors, config.search.bins),
         "prompts": prompts_of([run_dir.path]).as_json()["prompts"],
     }

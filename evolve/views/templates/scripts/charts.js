@@ -59,7 +59,7 @@ const markOf = (i) => MARKS[i % MARKS.length];
 function chart(id, build) {
   const box = byId(id);
   if (!box) return;
-  const picture = svg("svg", { class: "chart", tabindex: "0", role: "img" });
+  const picture = svg("svg", { class: "chart", tabindex: "0", role: "img", "aria-label": build().label });
   const says = make("p", "", { class: "readout small", role: "status" }), legend = make("div", null, { class: "legend" });
   box.replaceChildren(picture, legend, says);
   charts.set(id, { box, picture, legend, says, build, off: new Set(), at: null, places: [] });

@@ -43,7 +43,7 @@ function drawGrid() {
     const value = rule.of(data.heads[label], label);
     const rgb = rule.colour ? rule.colour(value ?? 0) : hexRgb(places.get(value ?? "none"));
     const shown = typeof value === "number" ? value.toFixed(rule.digits ?? 2) : "";
-    const button = make("button", null, { type: "button", class: "head", "data-head": label, "aria-pressed": String(label === state.head) });
+    const button = make("button", null, { type: "button", class: "head", "data-head": label, tabindex: label === state.head ? "0" : "-1", "aria-pressed": String(label === state.head) });
     button.append(make("span", label), make("br"), make("span", shown || "\u00a0"));
     button.title = `${label}: ${rule.name} ${typeof value === "number" ? number(value) : value ?? "none"}`;
     button.style.backgroundColor = css(rgb); button.style.color = inkOn(rgb);
@@ -88,15 +88,21 @@ function panelsOf(label, text) {
 const NAMES = { attention: "attention of the head", prediction: "prediction of the program", difference: "prediction minus attention", reference: "the head's reference" };
 let shown = {};
 function drawPanels() {
-  if (!matrices) return;
+  if (!matrices || waiting.has(byId("pictures"))) return;
+  drawScales();
   const tokens = matrices.texts[state.text].tokens;
   for (const [name, matrix] of Object.entries(shown)) {
     const canvas = byId("m-" + name), caption = byId("c-" + name);
     canvas.hidden = !matrix;
     const iou = matrix && shown.attention && (name === "prediction" || name === "reference") ? `, IoU here ${iouOf(matrix, shown.attention).toFixed(3)}` : "";
     caption.textContent = NAMES[name] + (matrix ? iou : ": none");
+    canvas.setAttribute("aria-label", `${caption.textContent}: queries down, keys across; arrow keys move over it`);
     if (matrix) drawMatrix(canvas, matrix, tokens, name === "difference" ? differenceColour : weightColour, state.pinned ?? state.at);
   }
+}
+function drawScales() {
+  drawScale(byId("scale-weight"), "weight", [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], weightColour);
+  drawScale(byId("scale-difference"), "difference", [-1, -0.5, -0.1, 0, 0.1, 0.5, 1], differenceColour);
 }
 function readCell(at) {
   if (!at) return;
@@ -136,28 +142,63 @@ function marked(node, words) {
     return;
   }
 }
+function drawPictures() {
+  shown = panelsOf(state.head, state.text); state.at = null;
+  byId("readout").textContent = "Point at a cell, or use the arrow keys in a picture. A click shows a query's row over the text.";
+  drawPanels(); drawRow();
+}
+// IoU of the head's program on every kind of text, each with its interval on a line from 0 to 1.
+function drawIous(head) {
+  const rows = head.iou?.length ? data.iou_on.map((on, i) => ({ on, value: head.iou[i]?.[0], interval: known(head.iou[i]?.[1]) ? head.iou[i].slice(1) : null }))
+    : [{ on: "held-out", value: head.held_out, interval: null }, { on: "test", value: head.test, interval: head.test_interval }];
+  const all = [...rows, { on: `reference, test (${head.reference ?? "none"})`, value: head.reference_test, interval: null }];
+  byId("ious").replaceChildren(...all.map(({ on, value, interval }) => {
+    const row = make("tr"), strip = svg("svg", { viewBox: "0 0 120 12", width: 120, height: 12, class: "series s0", "aria-hidden": "true" });
+    strip.append(svg("line", { x1: 1, x2: 119, y1: 6, y2: 6, class: "rule" }));
+    if (interval) strip.append(svg("line", { x1: 1 + 118 * interval[0], x2: 1 + 118 * interval[1], y1: 6, y2: 6 }));
+    if (known(value)) strip.append(svg("circle", { cx: 1 + 118 * value, cy: 6, r: 3.5 }));
+    const cell = make("td"), span = interval ? `${number(interval[0])} to ${number(interval[1])}` : "";
+    cell.append(strip);
+    row.append(make("th", on, { scope: "row" }), make("td", number(value), { class: "n" }), make("td", span, { class: "n" }), cell);
+    return row;
+  }));
+}
 function drawHead() {
   const label = state.head, head = data.heads[label], program = programs.get(head.program);
   byId("head-name").textContent = label + (program ? `: ${program.name}` : ": no program");
   const facts = byId("facts");
   facts.replaceChildren();
   const fact = (name, value, title) => facts.append(make("dt", name, title ? { title } : {}), make("dd", value));
-  fact("IoU on held-out texts", number(head.held_out), "0 = nothing shared, 1 = equal; the search saw this number");
-  fact("IoU on test texts", withInterval(head.test, head.test_interval), "on texts that the search never saw");
-  fact("IoU of the reference", `${number(head.reference_test)} (${head.reference ?? "none"})`, "the best table of positions or simple baseline of this head");
+  drawIous(head);
   fact("gain over reference", withInterval(head.gain, head.gain_interval, true) + (head.beyond_noise ? "" : ", within noise"));
   const cost = COSTS[label];
   if (cost) fact("cost of replacing it alone", `${number(cost.estimated, true, 4)} nats per token by estimate` + (known(cost.measured) ? `, measured ${number(cost.measured, true, 4)} \u00b1 ${number(cost.error, false, 4)}` : ""), "what the loss rises by on test texts where its program takes this head's place");
   const mix = data.library.mixes.heads?.[label];
   if (mix?.length > 1) fact("its mix", mix.map((part) => `${number(part.weight, false, 2)} ${programs.get(part.program)?.name ?? part.program}`).join(", "), "programs that predict it together best, on held-out texts");
   if (program) fact("program", `${program.class ?? "class unknown"}; ${program.heads.length} head${program.heads.length === 1 ? "" : "s"}: ${program.heads.slice(0, 12).join(", ")}${program.heads.length > 12 ? ", \u2026" : ""}`);
-  if (matrices) { shown = panelsOf(label, state.text); state.at = null; byId("readout").textContent = "Point at a cell, or use the arrow keys in a picture. A click shows a query's row over the text."; drawPanels(); drawRow(); }
+  if (matrices && !waiting.has(byId("pictures"))) drawPictures();
   const source = byId("p-" + head.program)?.querySelector("pre")?.cloneNode(true) ?? make("pre", "no program");
-  source.setAttribute("tabindex", "0"); source.setAttribute("aria-label", "source of the program");
+  source.setAttribute("tabindex", "0"); source.setAttribute("role", "region"); source.setAttribute("aria-label", "source of the program");
+  colourSource(source, head.program);
   marked(source, byId("find").value.trim().toLowerCase());
   byId("source").replaceChildren(source);
   drawOthers(label, head);
   for (const button of document.querySelectorAll(".head")) button.setAttribute("aria-pressed", String(button.dataset.head === label));
+  // One head of the grid is a stop of the tab key; arrow keys move between them.
+  for (const button of document.querySelectorAll(".head")) button.tabIndex = button.dataset.head === label ? 0 : -1;
+}
+function moveInGrid(event) {
+  const from = event.target.closest(".head"), buttons = [...document.querySelectorAll(".head")];
+  const sideways = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!from || (!sideways && !down)) return;
+  event.preventDefault();
+  const at = from.getBoundingClientRect();
+  const to = sideways ? buttons[buttons.indexOf(from) + sideways] : buttons.map((button) => ({ button, box: button.getBoundingClientRect() }))
+    .filter(({ box }) => (down > 0 ? box.top > at.top + 4 : box.top < at.top - 4))
+    .sort((a, b) => Math.abs(a.box.top - at.top) - Math.abs(b.box.top - at.top) || Math.abs(a.box.left - at.left) - Math.abs(b.box.left - at.left))[0]?.button;
+  if (!to) return;
+  for (const button of buttons) button.tabIndex = button === to ? 0 : -1;
+  to.focus();
 }
 function drawOthers(label, head) {
   const runners = byId("runners"), line = byId("lineage");
@@ -173,6 +214,8 @@ function drawOthers(label, head) {
 function choose(label) { state.head = label; state.pinned = null; drawHead(); history.replaceState(null, "", "#" + label); }
 function listen() {
   byId("grid").addEventListener("click", (event) => { const button = event.target.closest(".head"); if (button) choose(button.dataset.head); });
+  byId("grid").addEventListener("keydown", moveInGrid);
+  byId("large").addEventListener("change", () => { byId("panels").classList.toggle("large", byId("large").checked); drawPanels(); });
   for (const id of ["colour", "order"]) byId(id).addEventListener("change", drawGrid);
   byId("find").addEventListener("input", () => { drawGrid(); drawHead(); });
   if (!matrices) return;
@@ -198,6 +241,7 @@ function drawHeads() {
   const asked = () => decodeURIComponent(location.hash.slice(1));
   if (labels.includes(asked())) state.head = asked();
   byId("explorer").hidden = false; byId("pictures").hidden = !matrices;
+  if (matrices) whenSeen(byId("pictures"), drawPictures);
   listen(); drawGrid(); drawHead();
   // Heads are linked to from elsewhere on the page.
   addEventListener("hashchange", () => { if (labels.includes(asked())) { choose(asked()); byId("explorer").scrollIntoView(); } });

@@ -34,6 +34,21 @@ addEventListener("beforeprint", () => [...waiting.keys()].forEach(drawNow));
 let resizing = null;
 addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => drawn.forEach((draw) => draw()), 150); });
 
+// The parts of a source in colours: each three numbers say what it is, how far on it begins, and how long it is.
+const PARTS = ["k-comment", "k-string", "k-number", "k-word"];
+function colourSource(pre, id) {
+  const marks = data.marks[id];
+  if (!marks || pre.childElementCount) return;
+  const letters = Array.from(pre.textContent), pieces = [];
+  let at = 0;
+  for (let i = 0; i < marks.length; i += 3) {
+    const begin = at + marks[i + 1], end = begin + marks[i + 2];
+    pieces.push(letters.slice(at, begin).join(""), make("span", letters.slice(begin, end).join(""), { class: PARTS[marks[i]] }));
+    at = end;
+  }
+  pre.replaceChildren(...pieces, letters.slice(at).join(""));
+}
+
 // A table whose columns sort by a click on their name; what a cell is sorted by stands in its data-by, else in its text.
 function sortable(table) {
   const names = [...table.tHead.rows[0].cells];

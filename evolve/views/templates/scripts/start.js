@@ -14,4 +14,5 @@ listenToTheme();
 if (labels.length) { drawHeads(); drawLibrary(); }
 drawSearch();
 drawReplacement();
+for (const box of document.querySelectorAll(".program")) whenSeen(box, () => colourSource(box.querySelector("pre"), box.id.slice(2)));
 document.querySelectorAll("table.sortable").forEach(sortable);
