@@ -15,7 +15,7 @@ from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import marks
 from evolve.views.page import TEMPLATES, inert_json, part, policy
-from evolve.views.words import duration, moment, number, percent, software, times, with_interval
+from evolve.views.words import duration, moment, number, percent, times, versions, with_interval
 from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
@@ -64,7 +64,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         "with_interval": with_interval,
         "percent": percent,
         "moment": moment,
-        "software": software,
+        "versions": versions,
     }
     style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")

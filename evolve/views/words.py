@@ -52,7 +52,7 @@ def moment(time: str) -> str:
     return time[:16].replace("T", " ") + (" UTC" if time.endswith("+00:00") else time[19:])
 
 
-def software(used: Mapping[str, str | None]) -> str:
+def versions(used: Mapping[str, str | None]) -> str:
     """Versions of software, such as `headscribe 0.1.0 (commit 1234567), python 3.11.7, numpy 2.4.0`."""
     commit = used.get("commit")
     first = f"headscribe {used.get('headscribe')}" + (f" (commit {commit})" if commit else "")
