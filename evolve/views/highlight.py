@@ -35,14 +35,14 @@ def highlighted(source: str | None) -> Markup:
     return Markup("").join([*parts, escape(text[done:])])
 
 
-def marks(source: str | None) -> list[int]:
+def source_marks(source: str | None) -> list[int]:
     """The same for a script that puts the spans in once they are seen: three numbers for each part that has a name.
 
     Returns:
         its place in `CLASSES`, the characters since the end of the part before it, and its own; flat.
 
     Example:
-        >>> marks("n < 1")
+        >>> source_marks("n < 1")
         [2, 4, 1]
     """
     found: list[int] = []

@@ -13,7 +13,7 @@ from evolve.results.report.contents import report_contents
 from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
-from evolve.views.highlight import marks
+from evolve.views.highlight import source_marks
 from evolve.views.page import TEMPLATES, inert_json, part, policy
 from evolve.views.words import duration, moment, number, percent, times, versions, with_interval
 from fitness.printable import printable
@@ -69,6 +69,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
     style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
     contents = report_contents(run_dir, store, config)
+    marks = {entry["id"]: source_marks(entry["source"]) for entry in (details or {}).get("programs", [])}
     return environment.get_template("report.html").render(
         config=config,
         not_stopped=NOT_STOPPED,
@@ -78,9 +79,7 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         beaten=bool(result and (result["gain_over_reference_interval"] or [0])[0] > 0),
         readings=store.readings(),
         details=details,
-        data=inert_json(
-            contents | {"marks": {entry["id"]: marks(entry["source"]) for entry in (details or {}).get("programs", [])}}
-        ),
+        data=inert_json(contents | {"marks": marks}),
         **{name: contents[name] for name in SECTIONS},
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,

@@ -37,7 +37,6 @@ def run_details(
         texts, None where not known), `programs` (`id`, `name`,
         `heads`, `test`, `words`, `class`, `source`, `measures`) and `matrices`, see `evolve.results.report.matrices`.
     """
-    names = function_names(library)
     assert library.reference is not None
     assert library.baseline is not None
     reference, baseline = library.reference, library.baseline
@@ -59,26 +58,29 @@ def run_details(
         }
         for row, line in enumerate(library.heads)
     }
-    programs: list[dict[str, Any]] = []
-    for member in library.members:
-        programs.append(
-            {
-                "id": member.id,
-                "name": names[member.id],
-                "heads": list(member.heads),
-                "test": _value(member.iou_test),
-                "words": len(listed_words(member.program)) if member.program else 0,
-                "measures": dict(member.descriptors),
-                "source": member.program.source if member.program else None,
-                "class": library.classes.get(member.id),
-            }
-        )
     return {
         "iou_on": list(iou),
         "heads": heads,
-        "programs": programs,
+        "programs": _programs(library),
         "matrices": run_matrices(library, spec, attention),
     }
+
+
+def _programs(library: ReducedLibrary) -> list[dict[str, Any]]:
+    names = function_names(library)
+    return [
+        {
+            "id": member.id,
+            "name": names[member.id],
+            "heads": list(member.heads),
+            "test": _value(member.iou_test),
+            "words": len(listed_words(member.program)) if member.program else 0,
+            "measures": dict(member.descriptors),
+            "source": member.program.source if member.program else None,
+            "class": library.classes.get(member.id),
+        }
+        for member in library.members
+    ]
 
 
 def iou_on(
