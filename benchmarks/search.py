@@ -3,10 +3,11 @@
     python -m benchmarks.search run OUT [--config quickstart] [--set KEY=VALUE] [--seeds 5] [--jobs 2] [--only NAME]
     python -m benchmarks.search show OUT [--json] [--plot search.svg]
 
-Each campaign runs in one process, is read at 500 and at 2,000 programs, and is resumed where it was interrupted; `run`
-goes through all variants of a seed before the next seed. `show` compares whatever is there with the default, paired by
-seed. "equal seconds" is held-out IoU at the time when the quickest campaign of all was done. Islands are not campaigns
-of their own: four campaigns of 500 programs, each head's best of them taken by held-out IoU.
+Each campaign runs in one process, is read at a quarter of its programs (`--programs`, 2,000) and at its end, and is
+resumed where it was interrupted; `run` goes through all variants of a seed before the next seed. `show` compares
+whatever is there with the default, paired by seed. "equal seconds" is held-out IoU at the time when the quickest
+campaign of all was done. Islands are not campaigns of their own: of four campaigns with one cell, read at their
+quarter, each head's best is taken by held-out IoU.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from fitness.scoring.packing import Packing
 from operators.protocol import Proposal, Request
 from operators.residual import Residual
 
-CHECKPOINTS = (500, 2000)
+PROGRAMS = 2000
 DEFAULT = "default: 4 axes of 5 bins"
 OPERATORS = {"residual": 2, "tweak": 2, "genetic": 1, "constants": 1, "simplify": 1}
-ISLANDS = "4 islands of 500, one cell each"
+ISLANDS = "4 islands, one cell each"
 
 
 def niche(predictions: np.ndarray, packing: Packing) -> float:
@@ -81,18 +82,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def one(variant: str, seed: int, config: str, overrides: Sequence[str], folder: Path) -> None:
+def checkpoints(programs: int) -> tuple[int, int]:
+    """When a campaign of so many programs is read."""
+    return programs // 4, programs
+
+
+def one(variant: str, seed: int, config: str, overrides: Sequence[str], folder: Path, programs: int) -> None:
     """One campaign, read at each checkpoint; `seed-S.json` beside its run holds what was read."""
     file = folder / f"seed-{seed}.json"
     found: dict[str, Any] = {}
     settings = [f"{key}={json.dumps(value)}" for key, value in VARIANTS[variant].items()]
     asked = [*overrides, f"seed={seed}", "parallel.workers=1", "transfer=python-docs", *settings]
-    for programs in CHECKPOINTS:
+    for stop in checkpoints(programs):
         ended = run_campaign(
-            load_config(config, [*asked, f'stop={{"max_programs": {programs}}}']), RunDir(folder / f"seed-{seed}")
+            load_config(config, [*asked, f'stop={{"max_programs": {stop}}}']), RunDir(folder / f"seed-{seed}")
         )
         library = json.loads(ended.run_dir.file("library.json").read_text())
-        found[str(programs)] = numbers(ended.as_json(), library)
+        found[str(stop)] = numbers(ended.as_json(), library)
     lines = [json.loads(line) for line in ended.run_dir.log.read_text().splitlines()]
     steps = [line for line in lines if line["event"] == "step"]
     found["curve"] = [[line["seconds"], line["programs"], line["mean_iou"]] for line in steps]
@@ -116,7 +122,9 @@ def numbers(result: Mapping[str, Any], library: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def run(out: Path, config: str, overrides: Sequence[str], seeds: int, jobs: int, only: Sequence[str]) -> None:
+def run(
+    out: Path, config: str, overrides: Sequence[str], seeds: int, jobs: int, only: Sequence[str], programs: int
+) -> None:
     """All campaigns that are not there yet, so many at once, in processes of one thread each."""
 
     def start(task: tuple[int, str]) -> None:
@@ -126,7 +134,8 @@ def run(out: Path, config: str, overrides: Sequence[str], seeds: int, jobs: int,
             return
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "benchmarks.search", "one", str(folder), "--variant", variant]
-        command += ["--seed", str(seed), "--config", config, *(f"--set={each}" for each in overrides)]
+        command += ["--seed", str(seed), "--config", config, "--programs", str(programs)]
+        command += [*(f"--set={each}" for each in overrides)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         said = "done" if ended.returncode == 0 else f"failed: {ended.stderr.strip().splitlines()[-1:]}"
@@ -153,34 +162,37 @@ def read(out: Path) -> dict[str, dict[int, dict[str, Any]]]:
     return found
 
 
-COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
-    **{f"test, best per head, {n}": (lambda kept, n=n: kept[str(n)]["test, best per head"]) for n in CHECKPOINTS},
-    **{f"gain, {n}": (lambda kept, n=n: kept[str(n)]["gain"]) for n in CHECKPOINTS},
-    **{f"gain abroad, {n}": (lambda kept, n=n: kept[str(n)]["gain abroad"]) for n in CHECKPOINTS},
-    "library": lambda kept: kept[str(CHECKPOINTS[-1])]["library"],
-    "lines": lambda kept: kept[str(CHECKPOINTS[-1])]["lines"],
-    "classes": lambda kept: kept[str(CHECKPOINTS[-1])]["classes"],
-    "seconds": lambda kept: kept["curve"][-1][0],
-}
+def columns_of(programs: int) -> dict[str, Callable[[dict[str, Any]], float]]:
+    """Name of a column -> what it shows of a campaign."""
+
+    def reading(name: str, at: int) -> Callable[[dict[str, Any]], float]:
+        return lambda kept: float(kept[str(at)][name])
+
+    several, once = ("test, best per head", "gain", "gain abroad"), ("library", "lines", "classes")
+    return {
+        **{f"{name}, {at}": reading(name, at) for name in several for at in checkpoints(programs)},
+        **{name: reading(name, programs) for name in once},
+        "seconds": lambda kept: float(kept["curve"][-1][0]),
+    }
 
 
-def islands(cells: Mapping[int, dict[str, Any]]) -> dict[int, float]:
-    """Test IoU of the best per head of four campaigns of 500 programs, by their first seed; seeds go round."""
+def islands(cells: Mapping[int, dict[str, Any]], programs: int) -> dict[int, float]:
+    """Test IoU of the best per head of four campaigns at their quarter, by their first seed; seeds go round."""
     seeds = sorted(cells)
     if len(seeds) < 4:
         return {}
     found = {}
     for place, seed in enumerate(seeds):
-        parts = [cells[seeds[(place + step) % len(seeds)]][str(CHECKPOINTS[0])]["best"] for step in range(4)]
+        parts = [cells[seeds[(place + step) % len(seeds)]][str(programs // 4)]["best"] for step in range(4)]
         pooled = [max((part[label] for part in parts), key=lambda scores: scores[0])[1] for label in parts[0]]
         found[seed] = float(np.mean(pooled))
     return found
 
 
-def table(found: Mapping[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+def table(found: Mapping[str, dict[int, dict[str, Any]]], programs: int) -> list[dict[str, Any]]:
     """One row per variant: means over seeds, and differences from the default paired by seed."""
     least = min(kept["curve"][-1][0] for seeds in found.values() for kept in seeds.values())
-    columns = COLUMNS | {
+    columns = columns_of(programs) | {
         "held-out, equal seconds": lambda kept: float(
             np.interp(least, [at[0] for at in kept["curve"]], [at[2] for at in kept["curve"]])
         )
@@ -196,11 +208,11 @@ def table(found: Mapping[str, dict[int, dict[str, Any]]]) -> list[dict[str, Any]
             if variant != DEFAULT and paired:
                 row[f"{name}, less default"] = between(paired)
         rows.append(row)
-    pooled = islands(found.get("one cell", {}))
+    pooled = islands(found.get("one cell", {}), programs)
     if pooled:
-        name = f"test, best per head, {CHECKPOINTS[-1]}"
+        name = f"test, best per head, {programs}"
         paired = [
-            value - COLUMNS[name](found[DEFAULT][seed]) for seed, value in pooled.items() if seed in found[DEFAULT]
+            value - columns[name](found[DEFAULT][seed]) for seed, value in pooled.items() if seed in found[DEFAULT]
         ]
         rows.append(
             {
@@ -235,11 +247,11 @@ def _cell(value: Between | None, *, signed: bool) -> str:
     return f"{value.value:{form}}{interval}"
 
 
-def plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
+def plot(rows: Sequence[dict[str, Any]], file: Path, programs: int) -> None:
     """Differences from the default, with intervals between seeds, after the last checkpoint and abroad."""
     from matplotlib.figure import Figure
 
-    names = [f"test, best per head, {CHECKPOINTS[-1]}", f"gain abroad, {CHECKPOINTS[-1]}"]
+    names = [f"test, best per head, {programs}", f"gain abroad, {programs}"]
     shown = [row for row in rows if f"{names[0]}, less default" in row]
     figure = Figure(figsize=(8, 0.35 * len(shown) + 1.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), sharey=True), names, strict=True):
@@ -267,22 +279,23 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--variant", default=DEFAULT)
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--programs", type=int, default=PROGRAMS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     if given.what == "one":
-        one(given.variant, given.seed, given.config, given.overrides, given.out)
+        one(given.variant, given.seed, given.config, given.overrides, given.out, given.programs)
         return
     if given.what == "run":
-        run(given.out, given.config, given.overrides, given.seeds, given.jobs, given.only)
-    rows = table(read(given.out))
+        run(given.out, given.config, given.overrides, given.seeds, given.jobs, given.only, given.programs)
+    rows = table(read(given.out), given.programs)
     if given.json:
         print(json.dumps(rows, default=vars))
         return
     print(describe())
     show(rows)
     if given.plot:
-        plot(rows, given.plot)
+        plot(rows, given.plot, given.programs)
 
 
 if __name__ == "__main__":
