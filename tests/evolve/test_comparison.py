@@ -124,7 +124,7 @@ def test_a_comparison_is_shown_and_drawn(swept, first_time, headscribe, tmp_path
     pytest.importorskip("matplotlib")
     paths = sorted(folder.glob("*/seed-*"))
     shown = headscribe("compare", *paths, "--plot", tmp_path / "curves.svg").stdout
-    assert "search.batch=16" in shown
+    assert "search.batch=8 less the first, gain over reference" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
 
