@@ -123,7 +123,7 @@ class Page(HTMLParser):
 TAGS = set(
     "html head meta title style script noscript body header nav main section h1 h2 h3 p div b dl ol span table thead "
     "tbody tr th td a pre figure figcaption canvas button label select option input details summary svg rect line text "
-    "polyline caption".split()
+    "polyline caption dt dd ul li".split()
 )
 
 
