@@ -157,4 +157,4 @@ def test_tables_quote_what_a_spreadsheet_would_run(run_dir, headscribe):
         with path.open(newline="", encoding="utf-8") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
         assert not any(cell.startswith(("=", "@", "\t")) for cell in cells), path
-        assert all(cell.isprintable() for cell in cells), path
+        assert all(cell.replace("\n", "").isprintable() for cell in cells), path  # sources have lines
