@@ -19,6 +19,16 @@ class AddStatus(IntEnum):
     NEW = 2
 
 
+def bins_of(descriptors: np.ndarray, bins: int | Sequence[int]) -> np.ndarray:
+    """(..., axes) int64: the bin of each of (..., axes) descriptors; values outside [0, 1] are clipped.
+
+    Example:
+        >>> bins_of(np.array([0.0, 0.5, 1.0]), 5)
+        array([0, 2, 4])
+    """
+    return np.clip((np.asarray(descriptors) * bins).astype(np.int64), 0, np.array(bins) - 1)
+
+
 @dataclass(frozen=True)
 class Axis:
     """One behaviour axis: a descriptor's name and into how many equal bins [0, 1] is cut."""
@@ -106,8 +116,7 @@ class Grid:
         if not np.isfinite(descriptors).all():
             raise ValueError(f"descriptors must be finite, got {descriptors}")
         bins = [axis.bins for axis in self.axes]
-        index = np.clip((np.asarray(descriptors) * bins).astype(np.int64), 0, np.array(bins) - 1)
-        return int(np.ravel_multi_index(tuple(index), bins))
+        return int(np.ravel_multi_index(tuple(bins_of(descriptors, bins)), bins))
 
     def add(self, number: int, iou: np.ndarray, descriptors: np.ndarray, *, length: int, key: str) -> AddResult:
         """Offers one program to the grid.

@@ -7,11 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from evolve.results.listing import list_runs, run_dirs
 from evolve.results.status import read_status
-from evolve.views.page import TEMPLATES, inert_json, part, policy
+from evolve.views.page import inert_json, page
 from evolve.views.report import render_report
 from fitness.errors import UserError
 
@@ -51,10 +49,7 @@ def make_server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
 
 def live_page() -> str:
     """The page that lists the runs."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    style, script = part("report.css"), part("scripts/view.js")
-    rules = policy(style=style, script=script) + "; connect-src 'self'"
-    return environment.get_template("view.html").render(style=style, script=script, policy=rules)
+    return page("view.html", title="runs", scripts=("view",), also="; connect-src 'self'")
 
 
 def _handler(pages: Callable[[str], tuple[str, str] | None]) -> type[BaseHTTPRequestHandler]:

@@ -8,11 +8,9 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from evolve.views.highlight import highlighted
-from evolve.views.page import TEMPLATES, inert_json, part, policy
-from fitness.printable import printable
+from evolve.views.page import inert_json, page
 
 DECIMALS = 4
 
@@ -78,21 +76,17 @@ def library_page(
     return _page("notebook_library.html", scripts, title=title, measure=measure, programs=programs, data=data)
 
 
-def framed(page: str, height: int) -> str:
+def framed(content: str, height: int) -> str:
     """A page as the output of a cell: in a frame that can reach neither the notebook nor the network.
 
     Args:
-        page: a whole HTML page.
+        content: a whole HTML page.
         height: of the frame, in pixels; whoever looks at it may pull it larger.
     """
     style = f"width:100%;height:{height}px;border:0;resize:vertical;overflow:auto"
-    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(page)}"></iframe>'
+    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(content)}"></iframe>'
 
 
 def _page(template: str, scripts: Sequence[str], **values: Any) -> str:
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    environment.filters["highlighted"] = highlighted
-    style, script = part("report.css", "notebook.css"), part(*(f"scripts/{name}.js" for name in scripts))
-    title = printable(values.pop("title"))
-    rules = policy(style=style, script=script)
-    return environment.get_template(template).render(title=title, style=style, script=script, policy=rules, **values)
+    filters = {"highlighted": highlighted}
+    return page(template, scripts=scripts, styles=("report", "notebook"), filters=filters, **values)

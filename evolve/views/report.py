@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from evolve.config import Config
 from evolve.results.report.contents import report_contents
@@ -14,9 +12,8 @@ from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import source_marks
-from evolve.views.page import TEMPLATES, inert_json, part, policy
+from evolve.views.page import inert_json, page
 from evolve.views.words import duration, moment, number, percent, times, versions, with_interval
-from fitness.printable import printable
 from fitness.sandbox import NOT_STOPPED
 
 PANELS = (
@@ -26,6 +23,14 @@ PANELS = (
     ("reference", "the head's reference"),
 )
 SCRIPTS = ("page", "colours", "charts", "matrices", "heads", "library", "search", "replacement", "start")
+FILTERS: dict[str, Callable[..., str]] = {
+    "duration": duration,
+    "times": times,
+    "with_interval": with_interval,
+    "percent": percent,
+    "moment": moment,
+    "versions": versions,
+}
 # What is in the page itself as well as in what its script reads.
 SECTIONS = ("library", "search", "prompts", "replacement", "tasks", "origin")
 MEANS = ("mean_held_out", "mean_test")
@@ -42,35 +47,24 @@ def write_report(run_dir: RunDir) -> Path:
     config = run_dir.load_config()
     store = run_dir.open_store()
     try:
-        page = render_report(run_dir, store, config, read_status(run_dir))
+        report = render_report(run_dir, store, config, read_status(run_dir))
     finally:
         store.close()
     path = run_dir.file("report.html")
-    write_atomically(path, page)
+    write_atomically(path, report)
     return path
 
 
 def render_report(run_dir: RunDir, store: Store, config: Config, status: Status) -> str:
     """The page; sources and messages of programs are data and are escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-    )
-    environment.filters |= {
-        "duration": duration,
-        "times": times,
-        "with_interval": with_interval,
-        "percent": percent,
-        "moment": moment,
-        "versions": versions,
-    }
-    style, script = part("report.css"), part(*(f"scripts/{name}.js" for name in SCRIPTS))
     details, result = store.meta("details"), store.meta("result")
     contents = report_contents(run_dir, store, config)
     marks = {entry["id"]: source_marks(entry["source"]) for entry in (details or {}).get("programs", [])}
-    return environment.get_template("report.html").render(
+    return page(
+        "report.html",
+        title=config.model,
+        scripts=SCRIPTS,
+        filters=FILTERS,
         config=config,
         not_stopped=NOT_STOPPED,
         status=status,
@@ -83,9 +77,6 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         **{name: contents[name] for name in SECTIONS},
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,
-        style=style,
-        script=script,
-        policy=policy(style=style, script=script),
         settings=config.model_dump(mode="json"),
     )
 
@@ -116,8 +107,3 @@ def coverage_rows(curve: dict[str, list[float | None]]) -> list[list[str]]:
         [number(curve[name][size - 1], 3 if name not in columns[:2] else 0) for name in (*columns, *MEANS)]
         for size in kept
     ]
-
-
-def _shown(value: Any) -> Any:
-    """What a page shows of any value: text of others without marks of direction and control codes."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value, lines=True)

@@ -1,6 +1,7 @@
 """Runs compared, and sweeps of them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -124,8 +125,11 @@ def test_a_comparison_is_shown_and_drawn(swept, first_time, headscribe, tmp_path
     pytest.importorskip("matplotlib")
     paths = sorted(folder.glob("*/seed-*"))
     shown = headscribe("compare", *paths, "--plot", tmp_path / "curves.svg").stdout
-    assert "search.batch=8 less the first, gain over reference" in shown
     assert max(map(len, shown.splitlines())) <= 80
+    assert "search.batch=8 less the first, gain over reference" in shown
+    wide = headscribe("compare", *paths, env=os.environ | {"COLUMNS": "120"}).stdout
+    assert "search.batch=16 " in wide
+    assert "search.batch=8 " in wide
     assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
 
 

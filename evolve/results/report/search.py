@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from archives.grid import bins_of
 from evolve.results.references import reference_held_out
 from evolve.results.status import usd_by_step
 from evolve.scheduler import Arm
@@ -129,7 +130,7 @@ def archive_maps(records: Sequence[ProgramRecord], descriptors: Sequence[str], b
         return None
     bins = min(MOST_BINS, bins if bins > 1 else BINS_OTHERWISE)
     ious, measured = (np.stack(values) for values in zip(*ran, strict=True))  # (programs, heads), (programs, axes)
-    places = np.clip((measured * bins).astype(np.int64), 0, bins - 1)  # (programs, descriptors)
+    places = bins_of(measured, bins)  # (programs, axes)
     pairs = []
     for across, down in list(combinations(range(len(descriptors)), 2))[:MOST_PAIRS]:
         cells = places[:, down] * bins + places[:, across]
