@@ -179,6 +179,14 @@ def test_what_is_no_library_is_refused_in_one_line(tmp_path, written):
         hs.load_library(tmp_path)
 
 
+def test_a_head_with_a_program_that_is_not_there_is_refused(tiny_run, tmp_path):
+    library = contents(tiny_run)
+    next(iter(library["assignment"].values()))["program"] = "0" * 16
+    (tmp_path / "library.json").write_text(json.dumps(library))
+    with pytest.raises(UserError, match="a head's program is not among its programs"):
+        hs.load_library(tmp_path)
+
+
 def test_programs_of_strangers_run_in_the_sandbox_alone(tiny_run, tmp_path):
     library = contents(tiny_run)
     head = next(iter(library["assignment"]))
