@@ -4,10 +4,11 @@
     python -m benchmarks.search show OUT [--json] [--plot search.svg]
 
 Each campaign runs in one process, is read at a quarter of its programs (`--programs`, 2,000) and at its end, and is
-resumed where it was interrupted; `run` goes through all variants of a seed before the next seed. `show` compares
-whatever is there with the default, paired by seed. "equal seconds" is held-out IoU at the time when the quickest
-campaign of all was done. Islands are not campaigns of their own: of four campaigns with one cell, read at their
-quarter, each head's best is taken by held-out IoU.
+begun anew where it was interrupted, so that its CPU seconds are whole; `run` goes through all variants of a seed before
+the next seed. `show` compares whatever is there with the default, paired by seed. "equal CPU" is held-out IoU when a
+campaign had spent what the cheapest of all spent in the end; its steps are dated by wall time, scaled to its CPU
+seconds, so that a busy machine does not decide. Islands are not campaigns of their own: of four campaigns with one
+cell, read at their quarter, each head's best is taken by held-out IoU.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -88,8 +91,8 @@ def checkpoints(programs: int) -> tuple[int, int]:
 
 
 def one(variant: str, seed: int, config: str, overrides: Sequence[str], folder: Path, programs: int) -> None:
-    """One campaign, read at each checkpoint; `seed-S.json` beside its run holds what was read."""
-    file = folder / f"seed-{seed}.json"
+    """One campaign, read at each checkpoint; `read.json` in its run holds what was read."""
+    shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
     found: dict[str, Any] = {}
     settings = [f"{key}={json.dumps(value)}" for key, value in VARIANTS[variant].items()]
     asked = [*overrides, f"seed={seed}", "parallel.workers=1", "transfer=python-docs", *settings]
@@ -102,7 +105,7 @@ def one(variant: str, seed: int, config: str, overrides: Sequence[str], folder: 
     lines = [json.loads(line) for line in ended.run_dir.log.read_text().splitlines()]
     steps = [line for line in lines if line["event"] == "step"]
     found["curve"] = [[line["seconds"], line["programs"], line["mean_iou"]] for line in steps]
-    file.write_text(json.dumps(found))
+    (folder / f"seed-{seed}" / "read.json").write_text(json.dumps(found))
 
 
 def numbers(result: Mapping[str, Any], library: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,15 +133,24 @@ def run(
     def start(task: tuple[int, str]) -> None:
         seed, variant = task
         folder = out / _slug(variant)
-        if (folder / f"seed-{seed}.json").exists():
+        file = folder / f"seed-{seed}.json"
+        if file.exists():
             return
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "benchmarks.search", "one", str(folder), "--variant", variant]
         command += ["--seed", str(seed), "--config", config, "--programs", str(programs)]
         command += [*(f"--set={each}" for each in overrides)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
-        said = "done" if ended.returncode == 0 else f"failed: {ended.stderr.strip().splitlines()[-1:]}"
+        with tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=errors)
+            # Counts the sandbox's servers, too, which end with the campaign's process.
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            lines = errors.read().strip().splitlines()
+        if process.returncode == 0:
+            kept = json.loads((folder / f"seed-{seed}" / "read.json").read_text())
+            file.write_text(json.dumps(kept | {"cpu": used.ru_utime + used.ru_stime}))
+        said = "done" if process.returncode == 0 else f"failed: {lines[-1:]}"
         print(f"{variant}, seed {seed}: {said}", file=sys.stderr, flush=True)
 
     tasks = [(seed, variant) for seed in range(seeds) for variant in VARIANTS if not only or variant in only]
@@ -172,8 +184,14 @@ def columns_of(programs: int) -> dict[str, Callable[[dict[str, Any]], float]]:
     return {
         **{f"{name}, {at}": reading(name, at) for name in several for at in checkpoints(programs)},
         **{name: reading(name, programs) for name in once},
-        "seconds": lambda kept: float(kept["curve"][-1][0]),
+        "CPU seconds": lambda kept: float(kept["cpu"]),
     }
+
+
+def held_out_at(kept: Mapping[str, Any], cpu: float) -> float:
+    """Mean held-out IoU of a campaign when it had spent so many CPU seconds."""
+    seconds, _, mean = np.transpose(kept["curve"])
+    return float(np.interp(cpu, seconds * kept["cpu"] / seconds[-1], mean))
 
 
 def islands(cells: Mapping[int, dict[str, Any]], programs: int) -> dict[int, float]:
@@ -191,12 +209,8 @@ def islands(cells: Mapping[int, dict[str, Any]], programs: int) -> dict[int, flo
 
 def table(found: Mapping[str, dict[int, dict[str, Any]]], programs: int) -> list[dict[str, Any]]:
     """One row per variant: means over seeds, and differences from the default paired by seed."""
-    least = min(kept["curve"][-1][0] for seeds in found.values() for kept in seeds.values())
-    columns = columns_of(programs) | {
-        "held-out, equal seconds": lambda kept: float(
-            np.interp(least, [at[0] for at in kept["curve"]], [at[2] for at in kept["curve"]])
-        )
-    }
+    least = min(kept["cpu"] for seeds in found.values() for kept in seeds.values())
+    columns = columns_of(programs) | {"held-out, equal CPU": lambda kept: held_out_at(kept, least)}
     rows = []
     for variant, seeds in found.items():
         row: dict[str, Any] = {"variant": variant, "seeds": len(seeds)}
