@@ -145,6 +145,7 @@ class FakeLlmServer:
         log: file that gets a line for every request when it comes and when it is answered.
         seconds: how long an answer takes.
         hold: requests wait for this before they are answered, where it is set.
+        hold_from: number of requests, from 0, that `hold` lets through.
         refuses: fields that no request may have.
     """
 
@@ -155,6 +156,7 @@ class FakeLlmServer:
     seconds: float = 0.0
     port: int = 0
     hold: threading.Event | None = None
+    hold_from: int = 0
     refuses: Sequence[str] = ()
     seen: list[Seen] = field(default_factory=list)
     most_at_once: int = 0
@@ -193,8 +195,8 @@ class FakeLlmServer:
         self._http.server_close()
         self._thread.join()
 
-    def take(self, body: dict, headers: dict[str, str]) -> tuple[Answer, str]:
-        """Notes a request and says how it is answered."""
+    def take(self, body: dict, headers: dict[str, str]) -> tuple[Answer, str, int]:
+        """Notes a request and says how it is answered, its hash, and how many came before it."""
         with self._lock:
             number = body_hash(body)
             self.seen.append(Seen(body, headers, number))
@@ -206,16 +208,17 @@ class FakeLlmServer:
             else:
                 answer = self._script.popleft() if self._script else self.otherwise(body)
             self._write("asked", number, headers)
+            before = len(self.seen) - 1
         self.arrived.release()
-        return answer, number
+        return answer, number, before
 
     def done(self, number: str, headers: dict[str, str], answer: Answer) -> None:
         with self._lock:
             self._at_once -= 1
             self._write("answered" if isinstance(answer, (Say, EmptyChoices, Echo)) else "failed", number, headers)
 
-    def wait(self) -> None:
-        if self.hold:
+    def wait(self, before: int) -> None:
+        if self.hold and before >= self.hold_from:
             self.hold.wait()
         if self.seconds:
             time.sleep(self.seconds)
@@ -247,9 +250,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer, number = self.fake.take(body, headers)
+        answer, number, before = self.fake.take(body, headers)
         try:
-            self.fake.wait()
+            self.fake.wait(before)
             self._answer(answer, body, headers)
         except ConnectionError:
             self.close_connection = True
