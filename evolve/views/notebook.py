@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evolve.views.highlight import highlighted
-from evolve.views.page import inert_json, page
+from evolve.views.page import page
 
 DECIMALS = 4
 
@@ -53,7 +53,7 @@ def attention_page(title: str, panels: Sequence[Panel], tokens: Sequence[str]) -
         ],
     }
     scripts = ("colours", "matrices", "notebook_attention")
-    return _page("notebook_attention.html", scripts, title=title, panels=len(panels), data=inert_json(data))
+    return _page("notebook_attention.html", scripts, title=title, panels=len(panels), data={"data": data})
 
 
 def library_page(
@@ -71,7 +71,7 @@ def library_page(
         programs: `name`, `says`, `heads` and `source` of each.
     """
     rows = [{"label": label, "value": value, "program": index} for label, (value, index) in heads.items()]
-    data = inert_json({"measure": measure, "heads": rows})
+    data = {"data": {"measure": measure, "heads": rows}}
     scripts = ("colours", "notebook_library")
     return _page("notebook_library.html", scripts, title=title, measure=measure, programs=programs, data=data)
 

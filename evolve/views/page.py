@@ -26,6 +26,7 @@ def page(
     styles: Sequence[str] = ("report",),
     also: str = "",
     filters: Mapping[str, Callable[..., Any]] | None = None,
+    data: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> str:
     """A page of a template that extends `base.html`; text among the values is escaped and printable.
@@ -37,7 +38,9 @@ def page(
         styles: our own styles, without suffix.
         also: what the security policy allows beside them.
         filters: for the template.
-        values: for the template; `data`, of `inert_json`, is what the scripts read.
+        data: what the scripts read, each value as inert JSON in an element of its own by that name; what is not
+            shown at once stands apart, so that the browser need not parse it to open the page.
+        values: for the template.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=_shown
@@ -45,7 +48,14 @@ def page(
     environment.filters |= dict(filters or {})
     style, script = _part(f"{name}.css" for name in styles), _part(f"scripts/{name}.js" for name in scripts)
     policy = Markup(f"{_policy(style, script)}{also}")
-    return environment.get_template(template).render(title=title, style=style, script=script, policy=policy, **values)
+    return environment.get_template(template).render(
+        title=title,
+        style=style,
+        script=script,
+        policy=policy,
+        data={name: inert_json(value) for name, value in (data or {}).items()},
+        **values,
+    )
 
 
 def _part(names: Iterable[str]) -> Markup:

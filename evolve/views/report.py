@@ -12,7 +12,7 @@ from evolve.results.status import Status, read_status
 from evolve.store import Store
 from evolve.store.run_dir import RunDir, write_atomically
 from evolve.views.highlight import source_marks
-from evolve.views.page import inert_json, page
+from evolve.views.page import page
 from evolve.views.words import duration, moment, number, percent, times, versions, with_interval
 from fitness.sandbox import NOT_STOPPED
 
@@ -33,6 +33,8 @@ FILTERS: dict[str, Callable[..., str]] = {
 }
 # What is in the page itself as well as in what its script reads.
 SECTIONS = ("library", "search", "prompts", "replacement", "tasks", "origin")
+LATER = ("runners", "sources", "lineage")
+WEIGHTS = ("attention", "programs", "tables")
 MEANS = ("mean_held_out", "mean_test")
 # Sizes of a library up to which a table shows each.
 DENSE = 10
@@ -73,12 +75,25 @@ def render_report(run_dir: RunDir, store: Store, config: Config, status: Status)
         beaten=bool(result and (result["gain_over_reference_interval"] or [0])[0] > 0),
         readings=store.readings(),
         details=details,
-        data=inert_json(contents | {"marks": marks}),
+        data=blocks(contents) | {"marks": marks},
         **{name: contents[name] for name in SECTIONS},
         coverage_rows=coverage_rows(contents["library"]["curve"]),
         panels=PANELS,
         settings=config.model_dump(mode="json"),
     )
+
+
+def blocks(contents: dict[str, Any]) -> dict[str, Any]:
+    """Contents as the page holds them: what opens it in `data`, and what is looked at later in blocks of its own."""
+    matrices = contents["matrices"]
+    opening = {name: value for name, value in contents.items() if name not in LATER}
+    if matrices:
+        opening["matrices"] = {name: value for name, value in matrices.items() if name not in WEIGHTS}
+    return {
+        "data": opening,
+        "weights": {name: matrices[name] for name in WEIGHTS} if matrices else {},
+        "ancestry": {name: contents[name] for name in LATER},
+    }
 
 
 def comparisons(result: dict[str, Any]) -> list[tuple[str, float, str]]:

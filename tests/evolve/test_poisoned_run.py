@@ -136,9 +136,9 @@ def test_the_report_takes_no_tag_style_or_script_from_data(run_dir, headscribe):
     found = Page(page).found
     assert {tag for tag, _ in found} <= TAGS
     tags = [tag for tag, _ in found]
-    assert (tags.count("style"), tags.count("script")) == (1, 2)
+    assert (tags.count("style"), tags.count("script")) == (1, 5)
     assert {tuple(attributes.items()) for tag, attributes in found if tag == "script"} == {
-        (("type", "application/json"), ("id", "data")),
+        *((("type", "application/json"), ("id", name)) for name in ("data", "weights", "ancestry", "marks")),
         (),
     }
     for tag, attributes in found:

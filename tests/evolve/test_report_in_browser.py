@@ -137,14 +137,29 @@ def test_the_page_is_no_wider_than_a_phone(run_dir, opened, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
 
 
-def test_sources_are_coloured_once_they_are_seen_and_stay_what_they_are(run_dir, opened):
+def test_sources_are_coloured_once_they_are_opened_and_stay_what_they_are(run_dir, opened):
     page = opened(run_dir / "report.html")
     source = page.locator("#sources pre").last
     before = source.text_content()
     assert source.locator("span").count() == 0
-    source.scroll_into_view_if_needed()
+    page.locator("#sources summary").last.click()
     playwright.expect(source.locator(".k-word").first).to_have_text("def")
     assert source.text_content() == before
+
+
+def test_a_link_to_a_program_opens_its_source(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    link = page.locator("#library table.programs a[href^='#p-']").last
+    source = page.locator(link.get_attribute("href")).locator("pre")
+    playwright.expect(source).to_be_hidden()
+    link.click()
+    playwright.expect(source).to_be_in_viewport()
+
+
+def test_what_is_large_is_parsed_when_it_is_looked_at(run_dir, opened):
+    page = opened(run_dir / "report.html")
+    assert page.evaluate("Object.keys(data)").count("runners") == 0
+    assert page.evaluate("[...opened.keys()].sort()") == ["ancestry", "marks", "weights"]  # the first head's
 
 
 def test_text_and_domain_are_switched(run_dir, opened):
@@ -282,7 +297,7 @@ def test_a_hostile_run_is_shown_as_text(run_dir, opened, headscribe, tmp_path):
     page.locator("#archive").scroll_into_view_if_needed()
     page.locator("#archive-head").select_option(index=3)
     assert page.locator("img, iframe, object, embed, link, form").count() == 0
-    assert page.locator("script").count() == 2
+    assert page.locator("script").count() == 5
 
 
 def test_the_live_page_follows_a_campaign_to_its_end(tmp_path, attention_cache, browser):

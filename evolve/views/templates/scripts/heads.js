@@ -80,8 +80,8 @@ function matrixOf(list, text) {
   return typeof packed === "string" ? unpackMatrix(packed, matrices.texts[text].tokens.length, matrices.causal) : null;
 }
 function panelsOf(label, text) {
-  const head = data.heads[label], attention = matrixOf(matrices.attention[label], text), prediction = matrixOf(matrices.programs[head.program], text);
-  const reference = matrixOf(matrices.tables[label] ?? matrices.programs[head.reference_id], text);
+  const head = data.heads[label], weights = later("weights"), attention = matrixOf(weights.attention[label], text), prediction = matrixOf(weights.programs[head.program], text);
+  const reference = matrixOf(weights.tables[label] ?? weights.programs[head.reference_id], text);
   const difference = attention && prediction ? prediction.map((value, i) => value - attention[i]) : null;
   return { attention, prediction, difference, reference };
 }
@@ -201,14 +201,14 @@ function moveInGrid(event) {
   to.focus();
 }
 function drawOthers(label, head) {
-  const runners = byId("runners"), line = byId("lineage");
+  const runners = byId("runners"), line = byId("lineage"), ancestry = later("ancestry");
   runners.replaceChildren(); line.replaceChildren();
-  for (const other of data.runners[label] ?? []) {
+  for (const other of ancestry.runners[label] ?? []) {
     const box = make("details");
-    box.append(make("summary", `held-out IoU ${number(other.iou)}, program ${other.number}`), make("pre", data.sources[other.number] ?? "", { tabindex: "0" }));
+    box.append(make("summary", `held-out IoU ${number(other.iou)}, program ${other.number}`), make("pre", ancestry.sources[other.number] ?? "", { tabindex: "0" }));
     runners.append(box);
   }
-  for (const step of data.lineage[head.program] ?? []) line.append(make("li", step));
+  for (const step of ancestry.lineage[head.program] ?? []) line.append(make("li", step));
 }
 
 function choose(label) { state.head = label; state.pinned = null; drawHead(); history.replaceState(null, "", "#" + label); }
@@ -240,7 +240,7 @@ function drawHeads() {
     `${text.domain}, ${text.split === "test" ? "test" : "held-out"}: ${text.tokens.slice(0, 6).join("").slice(0, 40)}${text.cut ? "\u2026" : ""}`, { value: i })));
   const asked = () => decodeURIComponent(location.hash.slice(1));
   if (labels.includes(asked())) state.head = asked();
-  byId("explorer").hidden = false; byId("pictures").hidden = !matrices;
+  byId("pictures").hidden = !matrices;
   if (matrices) whenSeen(byId("pictures"), drawPictures);
   listen(); drawGrid(); drawHead();
   // Heads are linked to from elsewhere on the page.

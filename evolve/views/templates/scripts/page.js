@@ -1,7 +1,11 @@
 "use strict";
 // What all sections of the report share: the run's numbers, elements, numbers as people read them, tables that sort.
-const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
+const stored = (name) => JSON.parse(byId(name).textContent);
+const data = stored("data");
+// What is large is parsed when it is first looked at.
+const opened = new Map();
+function later(name) { if (!opened.has(name)) opened.set(name, stored(name)); return opened.get(name); }
 const programs = new Map(data.programs.map((program) => [program.id, program]));
 const labels = Object.keys(data.heads);
 
@@ -37,7 +41,7 @@ addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout
 // The parts of a source in colours: each three numbers say what it is, how far on it begins, and how long it is.
 const PARTS = ["k-comment", "k-string", "k-number", "k-word"];
 function colourSource(pre, id) {
-  const marks = data.marks[id];
+  const marks = later("marks")[id];
   if (!marks || pre.childElementCount) return;
   const letters = Array.from(pre.textContent), pieces = [];
   let at = 0;

@@ -14,5 +14,11 @@ listenToTheme();
 if (labels.length) { drawHeads(); drawLibrary(); }
 drawSearch();
 drawReplacement();
-for (const box of document.querySelectorAll(".program")) whenSeen(box, () => colourSource(box.querySelector("pre"), box.id.slice(2)));
+const boxes = document.querySelectorAll("details.program");
+for (const box of boxes) box.addEventListener("toggle", () => { if (box.open) colourSource(box.querySelector("pre"), box.id.slice(2)); });
+// A link to a program opens its source, and paper shows all.
+function openAsked() { const box = byId(decodeURIComponent(location.hash.slice(1))); if (box?.matches("details.program")) { box.open = true; box.scrollIntoView(); } }
+addEventListener("hashchange", openAsked);
+addEventListener("beforeprint", () => boxes.forEach((box) => { box.open = true; }));
+addEventListener("load", () => requestAnimationFrame(() => { document.documentElement.dataset.opened = ""; openAsked(); }));
 document.querySelectorAll("table.sortable").forEach(sortable);
