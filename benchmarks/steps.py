@@ -61,7 +61,7 @@ def campaign(programs: int) -> list[tuple[int, float, float]]:
         meter = Meter()
         with opened_for_search(config, run_dir) as session:
             labels = session.attention.labels
-            proposer = Proposer(session.spec, session.store, labels, 4)
+            proposer = Proposer(session.spec, session.store, labels, session.pool())
             stops = conditions(config.stop, run_dir.path)
             Campaign(config, session.spec, session.store, session.pool(), len(labels), proposer, stops, meter).run()
     return meter.rows[1:]

@@ -19,7 +19,7 @@ from evolve.corpus import read_splits
 from evolve.disk import attention_bytes, database_bytes
 from evolve.listeners import Listener
 from evolve.running import llm_operators
-from evolve.session import attention_cache, make_pool, worker_spec
+from evolve.session import attention_cache, clustered, make_pool, worker_spec
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
@@ -154,7 +154,7 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
     Raises:
         UserError: for anything that would keep the campaign from running.
     """
-    make_pool(config)
+    cores = _cores(config, listener)
     model = config.target()
     splits = read_splits(config, model, attention_cache(config))
     if listener is not None:
@@ -165,7 +165,15 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
     with tempfile.TemporaryDirectory(prefix="headscribe-check-") as folder:
         endpoints = tuple(_try_endpoint(entry, config, Path(folder)) for entry in config.llm.models) if asked else ()
         measured = _measure(config, model, splits, Path(folder), templates, listener)
-    return _estimate(config, splits, measured, endpoints)
+    return _estimate(config, splits, measured, endpoints, cores)
+
+
+def _cores(config: Config, listener: Listener | None) -> int:
+    """How many workers have a core of their own, on this machine or on the cluster, whose workers are tested."""
+    with clustered(config, listener) as cluster:
+        if cluster is not None:
+            return cluster.workers
+    return max(1, min(make_pool(config).workers, os.cpu_count() or 1))
 
 
 def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:
@@ -280,11 +288,12 @@ def _prompt_tokens(
     return sum(len(message["content"]) for message in messages) / CHARACTERS_PER_TOKEN
 
 
-def _estimate(config: Config, splits: Splits, measured: Measured, endpoints: tuple[Endpoint, ...]) -> CostEstimate:
+def _estimate(
+    config: Config, splits: Splits, measured: Measured, endpoints: tuple[Endpoint, ...], cores: int
+) -> CostEstimate:
     total = sum(config.operators.values())
     shares = {name: share / total for name, share in config.operators.items()}
     program = _program_seconds(splits, measured, shares)
-    cores = max(1, min(config.parallel.workers, os.cpu_count() or 1))
     capture_seconds = measured.load_seconds + measured.capture_seconds * len(splits.all)
     programs = config.stop.max_programs
     if programs is None:

@@ -10,7 +10,7 @@ from evolve.candidates import Candidate
 from evolve.state import Slot
 from evolve.store import Store
 from fitness.failures import FailureKind
-from fitness.scoring.pool import Task, split_evenly
+from fitness.scoring.pool import Pool, Task, split_evenly
 from fitness.scoring.worker import WorkerSpec
 from operators.llm.feedback import repair_values
 from operators.protocol import Failure, Parent, Request
@@ -29,7 +29,7 @@ class Proposer:
         spec: what workers need.
         store: where parents' sources are.
         labels: names of the heads.
-        chunks: how many worker tasks a step is cut into.
+        pool: whose workers propose.
         asker: the way to language models, None where none is configured.
     """
 
@@ -38,13 +38,13 @@ class Proposer:
         spec: WorkerSpec,
         store: Store,
         labels: Sequence[str],
-        chunks: int,
+        pool: Pool,
         asker: Asker | None = None,
     ) -> None:
         self._spec = spec
         self._store = store
         self._labels = labels
-        self._chunks = chunks
+        self._pool = pool
         self._asker = asker
         self._under_way: dict[int, list[list[Candidate] | Future[list[Candidate]]]] = {}
 
@@ -65,7 +65,7 @@ class Proposer:
     def tasks(self, slots: Sequence[Slot]) -> list[Task]:
         """Worker tasks that prepare the slots of one step; their results go to `receive` in the same order."""
         requests = self._requests([slot for slot in slots if not _from_reply(slot)])
-        return [(propose_chunk, (self._spec, chunk)) for chunk in split_evenly(requests, self._chunks)]
+        return [(propose_chunk, (self._spec, chunk)) for chunk in split_evenly(requests, 2 * self._pool.workers)]
 
     def receive(self, slots: Sequence[Slot], results: Sequence[Any]) -> None:
         """Takes the results of a step's tasks, and sends the prompts among them on their way."""

@@ -63,6 +63,7 @@ def run_campaign(
     rebinning: bool = False,
     interrupted: Callable[[], bool] = lambda: False,
     own: Sequence[Own] = (),
+    client: Any = None,
 ) -> Ended:
     """Begins a campaign in a directory, or resumes the one that is there, until a stop condition holds.
 
@@ -74,6 +75,7 @@ def run_campaign(
         rebinning: sort stored programs into changed descriptor axes.
         interrupted: asked between steps; true ends the session after the step at hand.
         own: operators and descriptors that are given as objects.
+        client: a `distributed.Client` whose workers do the work.
 
     Raises:
         UserError: for anything that the user must change.
@@ -81,7 +83,7 @@ def run_campaign(
     """
     log = RunLog(run_dir.log)
     told = Listeners([log, *([listener] if listener else [])])
-    with opened_for_search(config, run_dir, told, rebinning=rebinning, own=own) as session:
+    with opened_for_search(config, run_dir, told, rebinning=rebinning, own=own, client=client) as session:
         told.on_stage(FITTING, 0, 0)
         remember_tables(session.store, session.attention, session.spec)
         told.on_stage(REACHING, 0, 0)
@@ -116,7 +118,7 @@ def _search(session: Session, listener: Listener, llm: str, interrupted: Callabl
             store,
             pool,
             len(labels),
-            Proposer(session.spec, store, labels, 2 * pool.workers, asker),
+            Proposer(session.spec, store, labels, pool, asker),
             conditions(config.stop, session.run_dir.path),
             listener,
             interrupted,

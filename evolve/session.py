@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from fitness.models.attention import Attention
 from fitness.models.capture import capture
 from fitness.own import Own
 from fitness.sandbox import Limits, SandboxUnavailable, probe
+from fitness.scoring.cluster.connection import Cluster, connected
+from fitness.scoring.cluster.pool import DaskPool
 from fitness.scoring.pool import Pool
 from fitness.scoring.worker import WorkerSpec
 from fitness.text.corpus import Splits
@@ -45,6 +47,7 @@ class Session:
         store: its state; read-only where it was opened for reading.
         attention: the model's attention on all its texts.
         spec: what workers need in order to evaluate programs on them.
+        cluster: Dask workers that serve it; None where this machine's own do.
     """
 
     config: Config
@@ -52,10 +55,13 @@ class Session:
     store: Store
     attention: Attention
     spec: WorkerSpec
+    cluster: Cluster | None = None
 
     def pool(self, listener: Listener | None = None) -> Pool:
         """Workers as the run is configured."""
-        return make_pool(self.config, listener)
+        if self.cluster is None:
+            return make_pool(self.config, listener)
+        return DaskPool(self.cluster, listener.on_incident) if listener else DaskPool(self.cluster)
 
 
 @contextmanager
@@ -66,6 +72,7 @@ def opened_for_search(
     *,
     rebinning: bool = False,
     own: Sequence[Own] = (),
+    client: Any = None,
 ) -> Iterator[Session]:
     """Begins or continues the run in a directory, and keeps other campaigns out of it meanwhile.
 
@@ -75,6 +82,7 @@ def opened_for_search(
         listener: told how capturing goes.
         rebinning: sort stored programs into changed descriptor axes.
         own: operators and descriptors that are given as objects.
+        client: a `distributed.Client` whose workers do the work.
 
     Raises:
         UserError: where an operator or descriptor is not found, and where the directory cannot be written, is in use,
@@ -84,8 +92,11 @@ def opened_for_search(
     run_dir.prepare()
     with RunLock(run_dir):
         try:
-            with _opened(config, run_dir, listener, rebinning=rebinning, own=own) as session:
-                yield session
+            with (
+                clustered(config, listener, client) as cluster,
+                _opened(config, run_dir, listener, rebinning=rebinning, own=own) as session,
+            ):
+                yield replace(session, cluster=cluster)
         except (sqlite3.OperationalError, OSError) as error:
             raise _disk_trouble(error, run_dir) from error
 
@@ -191,11 +202,20 @@ def worker_spec(config: Config, attention: Attention, splits: Splits, own: Seque
     )
 
 
+def clustered(
+    config: Config, listener: Listener | None = None, client: Any = None
+) -> AbstractContextManager[Cluster | None]:
+    """The cluster that is configured, or that of a client; None within the context where there is neither."""
+    told = {} if listener is None else {"on_note": listener.on_note}
+    return connected(config.parallel.scheduler, client, mode=config.sandbox.mode, **told)
+
+
 def make_pool(config: Config, listener: Listener | None = None) -> Pool:
-    """Workers as configured; the listener is told where one is lost."""
+    """Workers of this machine, also for a run whose campaign a cluster serves; the listener is told of lost ones."""
+    backend = "loky" if config.parallel.backend == "dask" else config.parallel.backend
     if listener is None:
-        return Pool(config.parallel.workers, config.parallel.backend)
-    return Pool(config.parallel.workers, config.parallel.backend, listener.on_incident)
+        return Pool(config.parallel.workers, backend)
+    return Pool(config.parallel.workers, backend, listener.on_incident)
 
 
 def attention_cache(config: Config) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evolve.config import Config
 from evolve.listeners import Listener
@@ -16,6 +16,9 @@ from fitness.errors import UserError
 from headscribe.runs import Run
 from headscribe.settings import configured
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 def run(
     config: str | Path | Mapping[str, Any],
@@ -24,6 +27,7 @@ def run(
     progress: Callable[[StepSummary], None] | Literal[True] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     llm: Literal["live", "replay"] = "live",
+    client: Client | None = None,
     **settings: Any,
 ) -> Run:
     """Begins a campaign, or resumes the one in its run directory, and returns when a stop condition holds.
@@ -38,6 +42,7 @@ def run(
         progress: called with a summary after every step; True shows progress on stderr as the command line does.
         interrupted: asked between steps, for example `event.is_set` of a `threading.Event`; true ends the call early.
         llm: "live", or "replay" to answer prompts from stored replies alone.
+        client: a `distributed.Client`: the workers of its cluster do the work (docs/cluster.md). It stays open.
         settings: changes to the configuration, sections as dictionaries: `stop={"max_programs": 300}`. Sections are
             merged key by key, but `operators`, which are replaced. Operators and descriptors of one's own are given
             as objects in the place of their names (docs/extending.md).
@@ -58,7 +63,7 @@ def run(
         raise UserError("run: settings have no name of their own; say where the run shall lie with run_dir=...")
     place = RunDir(Path(run_dir) if run_dir is not None else Path("runs") / Path(str(config)).stem)
     with _listening(asked, place, progress) as listener:
-        run_campaign(asked, place, listener, llm=llm, interrupted=interrupted, own=own)
+        run_campaign(asked, place, listener, llm=llm, interrupted=interrupted, own=own, client=client)
     return open_run(place.path)
 
 

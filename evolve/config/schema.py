@@ -63,15 +63,25 @@ class Stop(Section):
 
 
 class Parallel(Section):
-    """How work is spread over this machine.
+    """How work is spread over this machine, or over a cluster.
 
     Attributes:
-        backend: a joblib backend.
-        workers: processes; results do not depend on it.
+        backend: a joblib backend, or `dask`: campaigns run on the workers of a Dask scheduler (extra `cluster`).
+        workers: processes on this machine; results do not depend on it.
+        scheduler: the Dask scheduler's address, `tcp://host:port`.
     """
 
     backend: str = "loky"
     workers: Count = 2
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> Parallel:
+        if self.backend == "dask" and self.scheduler is None:
+            raise ValueError("backend: dask wants a scheduler, such as tcp://localhost:8786")
+        if self.backend != "dask" and self.scheduler is not None:
+            raise ValueError(f"a scheduler wants backend: dask, not {self.backend}")
+        return self
 
 
 class Search(Section):

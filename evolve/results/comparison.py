@@ -49,7 +49,7 @@ METRICS = (
 )
 CURVE_POINTS = 8
 # What tells two runs of one experiment apart without making them another one.
-_NOT_SETTINGS = ("seed", "attention_cache", "parallel.workers", "parallel.backend")
+_NOT_SETTINGS = ("seed", "attention_cache", "parallel.workers", "parallel.backend", "parallel.scheduler")
 
 
 @dataclass(frozen=True)

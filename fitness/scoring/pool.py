@@ -40,9 +40,14 @@ class Pool:
             raise UserError(
                 f"parallel.backend: joblib has no backend {backend!r}; known: {', '.join(sorted(BACKENDS))}"
             )
-        self.workers = workers
-        self.backend = backend
+        self._workers = workers
+        self._backend = backend
         self._on_incident = on_incident
+
+    @property
+    def workers(self) -> int:
+        """Number of processes."""
+        return self._workers
 
     def run(self, tasks: Sequence[Task]) -> list[Any]:
         """Results of all tasks, in their order.
@@ -52,7 +57,9 @@ class Pool:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                parallel = joblib.Parallel(n_jobs=self.workers, backend=self.backend, batch_size=1, pre_dispatch="all")
+                parallel = joblib.Parallel(
+                    n_jobs=self._workers, backend=self._backend, batch_size=1, pre_dispatch="all"
+                )
                 # What runs in this process shall sum like what runs in a worker, which is limited for good.
                 with one_thread():
                     return list(parallel(joblib.delayed(function)(*arguments) for function, arguments in tasks))
