@@ -5,6 +5,7 @@ It covers neither who gets which task nor what becomes of a lost one: the schedu
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import threading
@@ -89,6 +90,11 @@ def attend(function: Callable[..., Any], arguments: tuple[Any, ...], content: st
         return function(*placed)
 
 
+async def tested(mode: Mode, software: Mapping[str, str]) -> str:
+    """`refusal` beside the worker's own talk with its scheduler, which must not wait for seconds."""
+    return await asyncio.to_thread(refusal, mode, software)
+
+
 def refusal(mode: Mode, software: Mapping[str, str]) -> str:
     """Why this machine does not serve, empty where it does; found out once per process."""
     differs = difference(software, software_here())
@@ -133,8 +139,12 @@ def receive(part: str, name: str, offset: int, data: bytes, dask_worker: Any) ->
         file.write(data)
 
 
-def complete(part: str, content: str, dask_worker: Any) -> bool:
+async def complete(part: str, content: str, dask_worker: Any) -> bool:
     """Whether what was sent here is whole, by its checksums; from then on `find` finds it."""
+    return await asyncio.to_thread(_complete, part, content, dask_worker)
+
+
+def _complete(part: str, content: str, dask_worker: Any) -> bool:
     folder = _kept(part, dask_worker)
     try:
         if content_of(folder) == content:

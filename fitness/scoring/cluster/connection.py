@@ -9,7 +9,7 @@ from typing import Any
 
 from fitness.errors import UserError
 from fitness.sandbox import Mode
-from fitness.scoring.cluster.at_worker import refusal
+from fitness.scoring.cluster.at_worker import tested
 from fitness.scoring.cluster.software import software_here
 
 log = logging.getLogger("headscribe")
@@ -51,7 +51,7 @@ class Cluster:
             UserError: naming a worker where programs cannot be confined, or other software is installed.
         """
         threads = self.client.nthreads()
-        for address, answer in self.client.run(refusal, mode, software_here(), on_error="return").items():
+        for address, answer in self.client.run(tested, mode, software_here(), on_error="return").items():
             refuse(address, answer)
         notes = [f"{len(threads)} Dask worker{'s' * (len(threads) != 1)} at {self.client.scheduler.address}"]
         if not threads:

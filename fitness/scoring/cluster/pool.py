@@ -112,7 +112,8 @@ class DaskPool(Pool):
         said = False
         while True:
             try:
-                wait(futures, timeout=WAIT_SECONDS)
+                with self._cluster.client.as_current():
+                    wait(futures, timeout=WAIT_SECONDS)
                 return
             except TimeoutError:
                 if not said and not self._cluster.client.nthreads():
