@@ -118,10 +118,28 @@ def connected(
     try:
         for note in cluster.check(mode):
             on_note(note)
-        yield cluster
+        if client is not None:
+            yield cluster
+            return
+        with _quiet():
+            yield cluster
     finally:
         if client is None:
             cluster.client.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without tracebacks of Dask's own on stderr: what is lost is told once, in a sentence."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _client(address: str) -> Any:

@@ -57,8 +57,9 @@ class DaskPool(Pool):
             try:
                 return self._run(tasks)
             except (KilledWorker, CancelledError, OSError) as error:  # a lost connection is an OSError
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                self._on_incident(f"Dask workers were lost ({reason}); their tasks run again, attempt {attempt}")
+                lost = "the Dask scheduler was" if isinstance(error, CancelledError) else "Dask workers were"
+                reason = "" if isinstance(error, CancelledError) else f" ({' '.join(str(error).split())[:200]})"
+                self._on_incident(f"{lost} lost{reason}; tasks run again, attempt {attempt}")
                 if attempt == ATTEMPTS:
                     raise
                 self._cluster.renew()
