@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from evolve.corpus import read_splits
 from evolve.disk import attention_bytes, database_bytes
 from evolve.listeners import Listener
 from evolve.running import llm_operators
-from evolve.session import attention_cache, clustered, make_pool, worker_spec
+from evolve.session import attention_cache, cores_of_workers, worker_spec
 from evolve.store import Store
 from fitness.errors import UserError
 from fitness.failures import FailureKind
@@ -154,7 +153,7 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
     Raises:
         UserError: for anything that would keep the campaign from running.
     """
-    cores = _cores(config, listener)
+    cores = cores_of_workers(config, listener)
     model = config.target()
     splits = read_splits(config, model, attention_cache(config))
     if listener is not None:
@@ -166,14 +165,6 @@ def estimate_costs(config: Config, listener: Listener | None = None) -> CostEsti
         endpoints = tuple(_try_endpoint(entry, config, Path(folder)) for entry in config.llm.models) if asked else ()
         measured = _measure(config, model, splits, Path(folder), templates, listener)
     return _estimate(config, splits, measured, endpoints, cores)
-
-
-def _cores(config: Config, listener: Listener | None) -> int:
-    """How many workers have a core of their own, on this machine or on the cluster, whose workers are tested."""
-    with clustered(config, listener) as cluster:
-        if cluster is not None:
-            return cluster.workers
-    return max(1, min(make_pool(config).workers, os.cpu_count() or 1))
 
 
 def _try_endpoint(model: LlmModel, config: Config, folder: Path) -> Endpoint:

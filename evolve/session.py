@@ -218,6 +218,18 @@ def make_pool(config: Config, listener: Listener | None = None) -> Pool:
     return Pool(config.parallel.workers, backend, listener.on_incident)
 
 
+def cores_of_workers(config: Config, listener: Listener | None = None) -> int:
+    """How many workers have a core of their own, on this machine or on the cluster, whose workers are tested.
+
+    Raises:
+        UserError: where there is no such backend, or a cluster's worker cannot be used.
+    """
+    with clustered(config, listener) as cluster:
+        if cluster is not None:
+            return cluster.workers
+    return max(1, min(make_pool(config).workers, os.cpu_count() or 1))
+
+
 def attention_cache(config: Config) -> Path:
     """Folder of captured attention: as configured, else the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscribe" / "attention"
