@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from string import ascii_uppercase
+from textwrap import fill
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -15,6 +18,8 @@ from fitness.errors import UserError
 
 # Of `PREDICTORS`, narrow enough for 80 columns.
 _PREDICTORS = ("best\nsingle", "base-\nline", "mean\ntable", "median\ntable", "dist.\ntable", "refer-\nence", "library")
+# A label that is longer stands above the tables, and a letter in them.
+LONGEST_LABEL = 24
 _UNITS = {"programs": "programs", "seconds": "seconds", "usd": "dollars"}
 
 
@@ -25,7 +30,8 @@ def render(comparison: Comparison, *, layers: bool = False) -> list[RenderableTy
         comparison: the runs, compared.
         layers: show each group layer by layer as well.
     """
-    lines: list[RenderableType] = [_numbers(comparison), _predictors(comparison)]
+    comparison, legend = _named(comparison)
+    lines: list[RenderableType] = [*legend, _numbers(comparison), _predictors(comparison)]
     if any(group.transfer for group in comparison.groups):
         lines.append(_abroad(comparison))
     for group in comparison.groups:
@@ -40,6 +46,23 @@ def render(comparison: Comparison, *, layers: bool = False) -> list[RenderableTy
     if comparison.unfinished:
         lines.append(f"[yellow]not finished, in the curves alone: {escape(', '.join(comparison.unfinished))}[/yellow]")
     return lines
+
+
+def _named(comparison: Comparison) -> tuple[Comparison, list[str]]:
+    """The comparison with letters in the place of labels that no column has room for, and what the letters stand for."""
+    labels = [group.label for group in comparison.groups]
+    if max(map(len, labels)) <= LONGEST_LABEL:
+        return comparison, []
+    names = {label: _letters(place) for place, label in enumerate(labels)}
+    groups = tuple(replace(group, label=names[group.label]) for group in comparison.groups)
+    differences = tuple(replace(found, label=names[found.label]) for found in comparison.differences)
+    legend = [f"[bold]{name}[/bold]: {escape(label)}" for label, name in names.items()]
+    return replace(comparison, groups=groups, differences=differences), legend
+
+
+def _letters(place: int) -> str:
+    """A to Z, and then AA, AB and so on."""
+    return (_letters(place // 26 - 1) if place >= 26 else "") + ascii_uppercase[place % 26]
 
 
 def _numbers(comparison: Comparison) -> Table:
@@ -178,7 +201,9 @@ def draw_curves(comparison: Comparison, path: Path) -> None:
         for group in comparison.groups:
             points = group.curves[axis]
             at = [point.at for point in points]
-            place.plot(at, [point.mean_iou.value for point in points], marker="o", markersize=3, label=group.label)
+            place.plot(
+                at, [point.mean_iou.value for point in points], marker="o", markersize=3, label=fill(group.label, 40)
+            )
             ends = [(p.mean_iou.low, p.mean_iou.high) for p in points]
             if all(low is not None for low, _ in ends):
                 place.fill_between(at, [low for low, _ in ends], [high for _, high in ends], alpha=0.2)

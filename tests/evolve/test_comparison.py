@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from campaigns import SMALL
 from evolve.results.between_seeds import between
 from evolve.results.comparison import compare_runs, read_run
 from evolve.store.run_dir import RunDir
+from evolve.views.comparison import render
+from evolve.views.terminal import terminal
 from fitness.errors import UserError
 
 
@@ -131,6 +134,22 @@ def test_a_comparison_is_shown_and_drawn(swept, first_time, headscribe, tmp_path
     assert "search.batch=16 " in wide
     assert "search.batch=8 " in wide
     assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_long_labels_stand_above_the_tables_and_letters_in_them(swept, capsys):
+    folder, _ = swept
+    found = compare_runs(sorted(folder.glob("*/seed-*")))
+    long = {group.label: f"{group.label}, texts={'stories.json, ' * 9}" for group in found.groups}
+    groups = tuple(replace(group, label=long[group.label]) for group in found.groups)
+    differences = tuple(replace(each, label=long[each.label]) for each in found.differences)
+    for line in render(replace(found, groups=groups, differences=differences)):
+        terminal().print(line)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "A: search.batch=" in shown
+    assert "B less the first, gain over reference" in shown
+    assert shown.count("stories.json") == 2 * 9, "each label stands once"
+    assert len(shown.splitlines()) < 60
 
 
 def test_what_is_no_run_and_what_cannot_be_varied_is_said(tmp_path, headscribe):
