@@ -49,7 +49,7 @@ def render(comparison: Comparison, *, layers: bool = False) -> list[RenderableTy
 
 
 def _named(comparison: Comparison) -> tuple[Comparison, list[str]]:
-    """The comparison with letters in the place of labels that no column has room for, and what the letters stand for."""
+    """The comparison with letters for labels that no column has room for, and what the letters stand for."""
     labels = [group.label for group in comparison.groups]
     if max(map(len, labels)) <= LONGEST_LABEL:
         return comparison, []
