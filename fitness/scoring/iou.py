@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
+from fitness.scoring.fused import sums_of_minima
 from fitness.scoring.packing import Packing
 
 # How the IoU on several domains becomes one number.
@@ -45,30 +47,42 @@ def iou(predictions: np.ndarray, attention: np.ndarray) -> np.ndarray:
 
 
 def iou_by_text(
-    predictions: np.ndarray, packing: Packing, blocks: Sequence[np.ndarray], sums: np.ndarray
+    predictions: Sequence[np.ndarray], packing: Packing, blocks: Sequence[np.ndarray], sums: np.ndarray
 ) -> np.ndarray:
-    """IoU of one program's predictions with every head on every text.
+    """IoU of programs' predictions with every head on every text.
 
     With m the sum of minima, r the rows of a prediction that are not empty and n the sum of the attention, which is its
     number of rows, IoU = m / (n + r - m): an empty row shares nothing.
 
     Args:
-        predictions: (N,) float32, rows sum to 1 or are empty.
+        predictions: of each program (N,) float32, rows sum to 1 or are empty.
         packing: how the N elements lie.
         blocks: the heads' attention on each text, (heads, packed) of any float type.
         sums: (heads, texts) sums of the blocks along their last axes.
 
     Returns:
-        (heads, texts) float32 in [0, 1].
+        (programs, heads, texts) float32 in [0, 1].
     """
-    shared = np.empty(sums.shape)
-    minima = np.empty((len(sums), int(np.diff(packing.offsets).max())), dtype=np.float32)
-    for text, (prediction, block) in enumerate(zip(packing.split(predictions), blocks, strict=True)):
-        least = minima[:, : len(prediction)]
-        np.minimum(prediction, block, out=least, dtype=np.float32)
+    shared = np.empty((len(predictions), *sums.shape))
+    for text, (begin, end) in enumerate(pairwise(packing.offsets)):
+        here = np.stack([prediction[begin:end] for prediction in predictions])
+        shared[:, :, text] = _shared(here, blocks[text])
+    filled = np.stack([packing.filled_rows(prediction) for prediction in predictions])
+    return iou_of_sums(shared, filled[:, None] + sums).astype(np.float32)
+
+
+def _shared(predictions: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """(programs, heads) float32 sums of minima of (programs, n) predictions and the (heads, n) attention on a text."""
+    found = sums_of_minima(predictions, block)
+    if found is not None:
+        return found
+    found = np.empty((len(predictions), len(block)), dtype=np.float32)
+    minima = np.empty(block.shape, dtype=np.float32)
+    for program, prediction in enumerate(predictions):
+        np.minimum(prediction, block, out=minima, dtype=np.float32)
         # numpy adds neighbours pairwise here, so that float32 is precise enough, and twice as quick as float64.
-        shared[:, text] = np.add.reduce(least, axis=-1)
-    return iou_of_sums(shared, packing.filled_rows(predictions) + sums).astype(np.float32)
+        np.add.reduce(minima, axis=-1, out=found[program])
+    return found
 
 
 def fitness(scores: np.ndarray, domains: int = 1, across: Across = "mean") -> np.ndarray:

@@ -120,5 +120,5 @@ def mixed_iou(
             parts = np.flatnonzero(mix[head])
             flat = scale_rows(mix[head, parts] @ predictions[parts], packing.row_starts, packing.row_keys)
             own = [np.asarray(block[head : head + 1]) for block in blocks]
-            found[size, head] = iou_by_text(flat, packing, own, sums[head : head + 1])[0]
+            found[size, head] = iou_by_text([flat], packing, own, sums[head : head + 1])[0, 0]
     return found

@@ -7,8 +7,8 @@ import multiprocessing
 import signal
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -39,6 +39,8 @@ SplitName = Literal["fit", "held_out", "test"]
 # Blocks up to this size are widened to float32 once, instead of at every program.
 WIDEN_BYTES = 400_000_000
 REMEMBERED_PREDICTIONS = 512
+# Attention is read from memory once for so many programs; their predictions on one text fit in a core's cache.
+PROGRAMS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -197,45 +199,69 @@ class Worker:
             return self._sandbox.run(program, self._indices[split])
 
     def evaluate(self, program: Program, split: SplitName, *, twice: bool = False) -> Evaluation:
-        """Scores a program against every head on every text of a split, and measures its descriptors there.
+        """Scores one program as `evaluate_all` does."""
+        return self.evaluate_all([program], split, twice=twice)[0]
+
+    def evaluate_all(self, programs: Sequence[Program], split: SplitName, *, twice: bool = False) -> list[Evaluation]:
+        """Scores programs against every head on every text of a split, and measures their descriptors there.
 
         Args:
-            program: what to evaluate.
+            programs: what to evaluate.
             split: the texts.
-            twice: run it again in a second server, unless it is pure by construction; where that gives other weights,
+            twice: run each again in a second server, unless it is pure by construction; where that gives other weights,
                 the program failed.
+
+        Returns:
+            One evaluation per program, in order; each is what it would be alone.
         """
+        evaluations = []
+        for begin in range(0, len(programs), PROGRAMS_AT_A_TIME):
+            ran = [self._ran(program, split, twice) for program in programs[begin : begin + PROGRAMS_AT_A_TIME]]
+            evaluations += self._scored(ran, split)
+        return evaluations
+
+    def _ran(self, program: Program, split: SplitName, twice: bool) -> tuple[Evaluation, np.ndarray | None]:
+        """What running a program gave, without scores and descriptors, and its (N,) predictions where it is ok."""
         outcome = self.run(program, split)
         if not outcome.ok:
             # The index is one of the sandbox's; users count within the split.
             text = self._indices[split].index(outcome.text) if outcome.text in self._indices[split] else outcome.text
             said = outcome.message, outcome.line
             message, line = said if split == "fit" or self.spec.quotes else own_words(program, outcome)
-            return Evaluation(outcome.failure, message, line, text, cpu_seconds=outcome.cpu_seconds)
+            return Evaluation(outcome.failure, message, line, text, cpu_seconds=outcome.cpu_seconds), None
         if twice and not self._repeats(program, marks(outcome.weights, sample(program, len(outcome.weights))), split):
-            return Evaluation(FailureKind.IMPURE, IMPURE, cpu_seconds=outcome.cpu_seconds)
+            return Evaluation(FailureKind.IMPURE, IMPURE, cpu_seconds=outcome.cpu_seconds), None
         packing = self._packings[split]
         visible = packing.pack(outcome.weights)
         predictions = to_predictions(visible, packing)
-        # Equal to the last bit, or what a program scores would depend on what its worker has met before.
-        key = split + hashlib.sha256(predictions.tobytes()).hexdigest()
-        known = self._remembered.get(key)
-        if known is None:
-            scores = iou_by_text(predictions, packing, self._blocks[split], self._sums[split])
-            known = scores, describe(predictions, packing, self.spec.descriptors, self.spec.own)
-            self._remembered[key] = known
-            if len(self._remembered) > REMEMBERED_PREDICTIONS:
-                self._remembered.popitem(last=False)
         lost = waste(outcome.weights, packing)
-        return Evaluation(
-            scores=known[0],
-            descriptors=known[1],
+        evaluation = Evaluation(
             signature=signature_of(predictions),
             degenerate=lost.degenerate if visible.any() else "all zeros",
             masked_mass=lost.masked_mass,
             empty_rows=lost.empty_rows,
             cpu_seconds=outcome.cpu_seconds,
         )
+        return evaluation, predictions
+
+    def _scored(self, ran: Sequence[tuple[Evaluation, np.ndarray | None]], split: SplitName) -> list[Evaluation]:
+        """Evaluations with scores and descriptors; attention is read once for all that are new."""
+        packing = self._packings[split]
+        # Equal to the last bit, or what a program scores would depend on what its worker has met before.
+        keys = [None if p is None else split + hashlib.sha256(p.tobytes()).hexdigest() for _, p in ran]
+        known = {key: self._remembered[key] for key in keys if key is not None and key in self._remembered}
+        new = {key: p for key, (_, p) in zip(keys, ran, strict=True) if key and p is not None and key not in known}
+        if new:
+            scores = iou_by_text(list(new.values()), packing, self._blocks[split], self._sums[split])
+            for place, (key, predictions) in enumerate(new.items()):
+                described = describe(predictions, packing, self.spec.descriptors, self.spec.own)
+                known[key] = self._remembered[key] = scores[place], described
+        while len(self._remembered) > REMEMBERED_PREDICTIONS:
+            self._remembered.popitem(last=False)
+        return [
+            replace(evaluation, scores=known[key][0], descriptors=known[key][1]) if key else evaluation
+            for key, (evaluation, _) in zip(keys, ran, strict=True)
+        ]
 
     def _repeats(self, program: Program, seen: Mapping[int, int], split: SplitName) -> bool:
         """Whether a program gives the same weights in a second server: those with these marks, by text of a split."""
@@ -282,7 +308,7 @@ def evaluate_chunk(
     spec: WorkerSpec, programs: list[Program], split: SplitName, twice: bool = False
 ) -> list[Evaluation]:
     """Task for a worker process: evaluates programs in order; `twice` has each run again, see `Worker.evaluate`."""
-    return [worker(spec).evaluate(program, split, twice=twice) for program in programs]
+    return worker(spec).evaluate_all(programs, split, twice=twice)
 
 
 def pure_chunk(spec: WorkerSpec, programs: list[Program]) -> list[bool]:

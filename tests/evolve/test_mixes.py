@@ -51,7 +51,7 @@ def test_a_mix_scores_as_its_prediction_does(scene):
     assert found.shape == (2, 2, 3)
     assert found[1, 0].min() > 0.995
     sums = np.stack([block.sum(axis=1, dtype=np.float64) for block in blocks], axis=1)
-    np.testing.assert_allclose(found[0], iou_by_text(predictions[0], packing, blocks, sums), atol=1e-6)
+    np.testing.assert_allclose(found[0], iou_by_text([predictions[0]], packing, blocks, sums)[0], atol=1e-6)
 
 
 def test_rows_that_a_program_leaves_empty_are_filled_by_the_others(scene):

@@ -69,7 +69,7 @@ def test_attending_to_the_next_token_alone_scores_one_nth_and_is_degenerate():
     packing = Packing([n], causal=True)
     first = pack(to_prediction(np.eye(n)[[0] * n], causal=True), causal=True)[None]
     predictions = to_predictions(packing.pack([following]), packing)
-    found = iou_by_text(predictions, packing, [first], first.sum(axis=1, keepdims=True))
+    found = iou_by_text([predictions], packing, [first], first.sum(axis=1, keepdims=True))[0]
     assert found[0, 0] == pytest.approx(1 / n)  # shares row 0: m = 1, r = 1, so 1 / (n + 1 - 1)
     assert iou(predictions, first)[0] == pytest.approx(1 / n)
     lost = waste([following.astype(np.float32)], packing)
@@ -116,9 +116,12 @@ def test_scores_of_all_texts_at_once_are_those_of_each(seed, causal):
     matrices = [attention(n, seed + n, causal) for n in lengths]
     heads = [np.stack([pack(attention(n, seed + 9 * h + n, causal), causal=causal) for h in range(4)]) for n in lengths]
     sums = np.stack([block.sum(axis=1, dtype=np.float64) for block in heads], axis=1)
-    found = iou_by_text(*laid_out(*matrices, causal=causal), heads, sums)
-    plain = [iou(pack(matrix, causal=causal), block) for matrix, block in zip(matrices, heads, strict=True)]
-    assert np.allclose(found, np.stack(plain, axis=1), atol=1e-6)
+    others = [attention(n, seed + n + 1, causal) for n in lengths]
+    predictions, packing = laid_out(*matrices, causal=causal)
+    found = iou_by_text([predictions, laid_out(*others, causal=causal)[0]], packing, heads, sums)
+    for scores, program in zip(found, (matrices, others), strict=True):
+        plain = [iou(pack(matrix, causal=causal), block) for matrix, block in zip(program, heads, strict=True)]
+        assert np.allclose(scores, np.stack(plain, axis=1), atol=1e-6)
 
 
 @given(seed=st.integers(0, 1000), causal=st.booleans())

@@ -1,9 +1,12 @@
+from contextlib import closing
+
 import model_zoo
 import numpy as np
 import pytest
 
 from fitness.models.capture import capture
 from fitness.program import Program
+from fitness.scoring.baselines import baselines
 from fitness.scoring.iou import iou_by_text
 from fitness.scoring.worker import Worker, WorkerSpec
 
@@ -37,12 +40,34 @@ def test_what_a_program_scores_does_not_depend_on_what_its_worker_met_before(spe
     assert np.array_equal(after.descriptors, alone.descriptors)
 
 
-def test_equal_predictions_are_scored_once(spec, monkeypatch):
+def test_programs_that_are_evaluated_together_are_each_what_they_are_alone(spec):
+    failing = Program.parse("def program(text):\n    return 1 / 0\n")
+    programs = [ONE, failing, TWIN, *baselines().values()]
+    with closing(Worker(spec)) as worker:
+        together = worker.evaluate_all(programs, "held_out")
+    assert together[1].failure
+    for found, alone in zip(together, evaluated(spec, *programs), strict=True):
+        assert np.array_equal(found.scores, alone.scores)
+        assert np.array_equal(found.descriptors, alone.descriptors)
+        assert (found.kind, found.message, found.signature) == (alone.kind, alone.message, alone.signature)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_equal_predictions_are_scored_once(spec, monkeypatch, together):
     scored = []
-    monkeypatch.setattr("fitness.scoring.worker.iou_by_text", lambda *values: scored.append(1) or iou_by_text(*values))
+
+    def counted(predictions, *values):
+        scored.append(len(predictions))
+        return iou_by_text(predictions, *values)
+
+    monkeypatch.setattr("fitness.scoring.worker.iou_by_text", counted)
     same = Program.parse(ONE.source.replace("return ", "weights = ") + "    return weights\n")
-    one, two = evaluated(spec, ONE, same)
-    assert len(scored) == 1
+    if together:
+        with closing(Worker(spec)) as worker:
+            one, two = worker.evaluate_all([ONE, same], "held_out")
+    else:
+        one, two = evaluated(spec, ONE, same)
+    assert scored == [1]
     assert np.array_equal(one.scores, two.scores)
 
 
