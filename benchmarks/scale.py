@@ -1,9 +1,10 @@
 """Programs per second with one worker and two, and memory at scale: `python -m benchmarks.scale [--memory] [--json]`.
 
-Attention is drawn at random, in the format of a capture. Without `--memory`, programs of about 5 ms a text are evaluated by
-loky and by Dask workers on this machine (extra `cluster`); efficiency is the speed of two workers over twice that of one.
-With it, a program is scored on 704 heads x 200 texts x 128 tokens, 2.3 GB, in a process of its own, whose peak memory is
-told apart into its own and pages of the mapped file, which processes share. Linux only.
+Attention is drawn at random, in the format of a capture. Without `--memory`, programs of about 5 ms a text run
+in loky and in Dask workers on this machine (extra `cluster`); efficiency is the speed of two workers over twice that of
+one, and says something where two cores are free. With it, baselines are scored on 704 heads x 200 texts x 128 tokens,
+2.3 GB, in a process of its own, whose memory is told apart into its own and pages of the mapped file, which processes
+share. Linux only.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ from fitness.scoring.pool import Pool
 from fitness.scoring.worker import Worker, WorkerSpec
 
 # About 5 ms a text of 64 tokens.
-SLOW = "def program(text):\n    for _ in range({}):\n        weights = np.exp(-{} * np.abs(text.distance))\n    return weights\n"
+SLOW = """def program(text):
+    for _ in range({}):
+        weights = np.exp(-{} * np.abs(text.distance))
+    return weights
+"""
 LOOPS = 150
 
 
@@ -68,15 +73,11 @@ def memory_of_scoring(folder: str, texts: int) -> dict[str, float]:
     taken = time.monotonic() - began
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     worker.close()
-    megabytes = {key: int(status[key].split()[0]) / 1000 for key in ("VmHWM", "RssAnon", "RssFile")}
+    names = {"peak_mb": "VmHWM", "own_mb": "RssAnon", "mapped_mb": "RssFile"}
+    megabytes = {name: int(status[key].split()[0]) / 1000 for name, key in names.items()}
     if failed:
         raise AssertionError(failed[0])
-    return {
-        "peak_mb": megabytes["VmHWM"],
-        "own_mb": megabytes["RssAnon"],
-        "mapped_mb": megabytes["RssFile"],
-        "seconds": taken,
-    }
+    return megabytes | {"seconds": taken}
 
 
 @contextmanager
